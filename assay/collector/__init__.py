@@ -1,0 +1,1 @@
+"""Telemetry in: HTTP service, mappings, queue, writer."""

@@ -1,0 +1,50 @@
+"""What travels through the queue: one batch of records of one kind, as it was accepted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from assay.contracts.records import RECORDS, Record
+
+
+_DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
+    kind: msgspec.msgpack.Decoder(list[record])  # type: ignore[valid-type]
+    for kind, record in RECORDS.items()
+}
+
+
+class Reject(Struct, array_like=True, kw_only=True):
+    """One record that could not be accepted, as it goes to ``ingest_rejects``."""
+
+    index: int
+    field: str
+    reason: str
+    payload: bytes
+
+
+class Envelope(Struct, array_like=True, kw_only=True):
+    """One batch. Accepted records and rejected ones travel together, so that one acknowledgement covers both.
+
+    Attributes:
+        kind: a name of ``assay.contracts.records.RECORDS``.
+        source: what mapped the records: ``native``, ``otlp``, ``azure``, ``mooncake``, ….
+        received_at_ms: Unix time in milliseconds at which the collector received them.
+        records: the accepted records, MessagePack of ``list[RECORDS[kind]]``.
+        load_id: of a load whose caller waits for the counts; empty for live traffic.
+        rejects: what was not accepted.
+    """
+
+    kind: str
+    source: str
+    received_at_ms: int
+    records: bytes
+    load_id: str = ""
+    rejects: list[Reject] = []
+
+    def decode(self) -> list[Record]:
+        """The accepted records."""
+        records: list[Record] = _DECODERS[self.kind].decode(self.records)
+        return records

@@ -1,0 +1,243 @@
+"""The records that telemetry sources send, one type each."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from assay.contracts.fields import (
+    Count,
+    Dimension,
+    Id,
+    Milliseconds,
+    Name,
+    Rate,
+    Share,
+    Text,
+    Timestamp,
+    Tokens32,
+    Usd,
+    checked_usd,
+)
+
+PricingTier = Literal["standard", "batch", "priority"]
+Status = Literal["ok", "error", "aborted"]
+TenantTier = Literal["high_value", "standard", "batch"]
+RiskClass = Literal["standard", "regulated"]
+Capture = Literal["none", "sampled", "full"]
+
+
+class Record(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A record as it is sent. A field that is not of the contract is refused: a typo loses nothing."""
+
+
+class Tokens(Record):
+    """Token counts of one call. ``prompt`` includes cached and cache-write tokens (OpenTelemetry's rule)."""
+
+    prompt: Tokens32
+    completion: Tokens32
+    cached: Tokens32 | None = None
+    cache_write: Tokens32 | None = None
+    reasoning: Tokens32 | None = None
+
+    def __post_init__(self) -> None:
+        inside = (self.cached or 0) + (self.cache_write or 0)
+        if inside > self.prompt:
+            raise ValueError(
+                f"`tokens.cached` + `tokens.cache_write` = {inside} exceed `tokens.prompt` = {self.prompt}; "
+                "`tokens.prompt` has to include them"
+            )
+        if (self.reasoning or 0) > self.completion:
+            raise ValueError(
+                f"`tokens.reasoning` = {self.reasoning} exceeds `tokens.completion` = {self.completion}; "
+                "`tokens.completion` has to include it"
+            )
+
+
+class Quality(Record):
+    """A score that the gateway sends along with its span."""
+
+    evaluator: Name
+    score: Share | None
+    confidence: Share | None = None
+    evaluator_version: Dimension = ""
+    sampling_rate: Rate = 1.0
+
+
+class Span(Record):
+    """One call of a model, as measured at the gateway. Identity is (tenant_id, trace_id, span_id)."""
+
+    trace_id: Id
+    span_id: Id
+    timestamp: Timestamp
+    model: Name
+    tokens: Tokens
+    tenant_id: Name
+    cost_usd: Usd | None = None
+    quality: Quality | None = None
+    latency_ms: Milliseconds | None = None
+    ttft_ms: Milliseconds | None = None
+    parent_span_id: Annotated[str, Meta(max_length=256)] = ""
+    response_model: Dimension = ""
+    provider: Dimension = ""
+    pricing_tier: PricingTier = "standard"
+    prompt_template_version: Dimension = ""
+    task_type: Dimension = ""
+    session_id: Annotated[str, Meta(max_length=256)] = ""
+    user_id: Annotated[str, Meta(max_length=256)] = ""
+    experiment_id: Dimension = ""
+    experiment_variant: Dimension = ""
+    environment: Dimension = ""
+    status: Status = "ok"
+    error_type: Dimension = ""
+    finish_reason: Dimension = ""
+    input: Text | None = None
+    output: Text | None = None
+    context: list[Text] | None = None
+    modality: Dimension = ""
+    units: dict[Name, Count] | None = None
+    attributes: dict[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        checked_usd(self.cost_usd, "cost_usd")
+        for unit, count in (self.units or {}).items():
+            if not (count.is_finite() and 0 <= count < Decimal("1e12")):
+                raise ValueError(f"`units.{unit}` must be a finite count, 0 or more, got {count}")
+        if self.ttft_ms is not None and self.latency_ms is not None and self.ttft_ms > self.latency_ms:
+            raise ValueError(f"`ttft_ms` = {self.ttft_ms} exceeds `latency_ms` = {self.latency_ms}")
+
+
+class Evaluation(Record):
+    """A score of one trace by one evaluator. ``score`` null: the evaluator could not tell."""
+
+    trace_id: Id
+    evaluator: Name
+    score: Share | None
+    timestamp: Timestamp
+    evaluator_version: Dimension = ""
+    span_id: Annotated[str, Meta(max_length=256)] = ""
+    verdict: Dimension = ""
+    confidence: Share | None = None
+    sampling_rate: Rate = 1.0
+
+
+class Outcome(Record):
+    """A business event that a trace led to, or, with ``user_id`` alone, a retention signal."""
+
+    event: Name
+    timestamp: Timestamp
+    trace_id: Annotated[str, Meta(max_length=256)] = ""
+    user_id: Annotated[str, Meta(max_length=256)] = ""
+    value: Decimal | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.trace_id or self.user_id):
+            raise ValueError("one of `trace_id` and `user_id` is required")
+
+
+class Feedback(Record):
+    """What an end user thought of an answer: -1 (bad) to 1 (good), 0 neutral."""
+
+    trace_id: Id
+    value: Annotated[float, Meta(ge=-1, le=1)]
+    timestamp: Timestamp
+    user_id: Annotated[str, Meta(max_length=256)] = ""
+    comment: Text | None = None
+
+
+class Label(Record):
+    """A human rating of a trace, against which evaluators are calibrated."""
+
+    trace_id: Id
+    rater: Name
+    score: Share
+    timestamp: Timestamp
+    rubric: Dimension = ""
+
+
+class TaskTime(Record):
+    """How long people took for a task of this type, in minutes."""
+
+    task_type: Name
+    human_minutes: Annotated[float, Meta(gt=0)]
+    source: Name
+    timestamp: Timestamp
+
+
+class CanonicalExample(Record):
+    """A text of known complexity, from which the complexity of others is measured."""
+
+    task_type: Name
+    text: Text
+    complexity: Annotated[float, Meta(gt=0)]
+
+
+class Invoice(Record):
+    """One line of a provider's invoice. The period includes its start and excludes its end."""
+
+    provider: Name
+    model: Name
+    period_start: date
+    period_end: date
+    amount_usd: Usd
+
+    def __post_init__(self) -> None:
+        checked_usd(self.amount_usd, "amount_usd")
+        if self.period_end <= self.period_start:
+            raise ValueError(
+                f"`period_end` = {self.period_end} must be after `period_start` = {self.period_start}"
+            )
+
+
+class Deployment(Record):
+    """A change that was rolled out, for the diagnosis of what follows it."""
+
+    timestamp: Timestamp
+    version: Name
+    description: Text
+    tenant_id: Dimension = ""
+    model: Dimension = ""
+    prompt_template_version: Dimension = ""
+
+
+class Incident(Record):
+    """A labelled interval to measure detection against."""
+
+    id: Id
+    tenant_id: Name
+    start: Timestamp
+    end: Timestamp
+    expected: Literal["page", "investigate", "none"]
+    family: Dimension = ""
+    description: Text = ""
+
+
+class Tenant(Record):
+    """Who the traffic belongs to and how it is to be treated."""
+
+    tenant_id: Name
+    name: Dimension = ""
+    tier: TenantTier = "standard"
+    time_zone: Dimension = "UTC"
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")] = "USD"
+    cost_centre: Dimension = ""
+    risk_class: RiskClass = "standard"
+    capture: Capture = "none"
+
+
+RECORDS: dict[str, type[Record]] = {
+    "span": Span,
+    "evaluation": Evaluation,
+    "outcome": Outcome,
+    "feedback": Feedback,
+    "label": Label,
+    "task_time": TaskTime,
+    "canonical_example": CanonicalExample,
+    "invoice": Invoice,
+    "deployment": Deployment,
+    "incident": Incident,
+    "tenant": Tenant,
+}

@@ -1,0 +1,114 @@
+"""Every setting of every service, read from ``ASSAY_*`` environment variables.
+
+This is the one place that reads the environment. A bad value fails at start with the variable's name.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class SettingsError(ValueError):
+    """A setting is wrong; the message names the environment variable and what it should hold."""
+
+
+class Settings(BaseSettings):
+    """Where the parts are and how they behave. The embedded defaults need no variable at all."""
+
+    model_config = SettingsConfigDict(env_prefix="ASSAY_", extra="ignore", frozen=True)
+
+    data_dir: Path = Field(default=Path(".assay"), description="state of the embedded services")
+    host: str = Field(default="127.0.0.1", description="address that the services listen on")
+
+    clickhouse_url: str | None = Field(default=None, description="ClickHouse HTTP URL; unset: embedded")
+    clickhouse_port: Port = 18123
+    clickhouse_database: str = "llm"
+    redis_url: str | None = Field(default=None, description="Redis or Valkey URL; unset: embedded")
+    valkey_port: Port = 16379
+    collector_port: Port = 4318
+    dashboard_port: Port = 8050
+    dagster_port: Port = 3000
+    judge_double_port: Port = 18080
+
+    slack_webhook_url: str | None = None
+    policy_file: Path | None = Field(default=None, description="regression policy; unset: the shipped one")
+    judge_model: str = "claude-haiku-4-5"
+    anthropic_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("ASSAY_ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY")
+    )
+    anthropic_base_url: str | None = Field(
+        default=None, validation_alias=AliasChoices("ASSAY_ANTHROPIC_BASE_URL", "ANTHROPIC_BASE_URL")
+    )
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @field_validator("clickhouse_url")
+    @classmethod
+    def _http_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must be an http:// or https:// URL, for example http://localhost:8123")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must be a redis://, rediss:// or unix:// URL")
+        return value
+
+    @cached_property
+    def clickhouse(self) -> str:
+        """URL of the ClickHouse HTTP interface in use, embedded or not."""
+        return self.clickhouse_url or f"http://{self.host}:{self.clickhouse_port}"
+
+    @cached_property
+    def redis(self) -> str:
+        """URL of the Redis-protocol server in use, embedded or not."""
+        return self.redis_url or f"redis://{self.host}:{self.valkey_port}/0"
+
+    @cached_property
+    def collector(self) -> str:
+        """Base URL of the collector."""
+        return f"http://{self.host}:{self.collector_port}"
+
+    @cached_property
+    def dashboard(self) -> str:
+        """Base URL of the dashboard."""
+        return f"http://{self.host}:{self.dashboard_port}"
+
+    @cached_property
+    def dagster(self) -> str:
+        """Base URL of the Dagster UI."""
+        return f"http://{self.host}:{self.dagster_port}"
+
+
+@lru_cache(maxsize=1)
+def load_settings() -> Settings:
+    """Read the settings from the environment, once per process.
+
+    Raises:
+        SettingsError: naming each variable that does not fit and what it should hold.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [
+            f"{_variable(e['loc'])}={e['input']!r}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        ]
+        raise SettingsError("; ".join(lines)) from error
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    name = str(location[0])
+    return name.upper() if name.upper().startswith(("ASSAY_", "ANTHROPIC_")) else f"ASSAY_{name.upper()}"
