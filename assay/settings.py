@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     dashboard_port: Port = 8050
     dagster_port: Port = 3000
     judge_double_port: Port = 18080
+    webhook_sink_port: Port = 18090
 
     slack_webhook_url: str | None = None
     policy_file: Path | None = Field(default=None, description="regression policy; unset: the shipped one")

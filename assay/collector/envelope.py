@@ -9,7 +9,6 @@ from msgspec import Struct
 
 from assay.contracts.records import RECORDS, Record
 
-
 _DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
     kind: msgspec.msgpack.Decoder(list[record])  # type: ignore[valid-type]
     for kind, record in RECORDS.items()

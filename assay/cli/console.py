@@ -1,0 +1,29 @@
+"""How the commands show what they do."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+# Progress goes to standard error: standard output is for results.
+stderr = Console(stderr=True)
+
+
+def progress(*, hidden: bool = False) -> Progress:
+    """A progress bar with counts and elapsed time."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=stderr,
+        disable=hidden,
+    )

@@ -1,0 +1,190 @@
+"""The ``assay`` command."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from rich.console import Console
+from rich.table import Table
+
+from assay.cli import console
+from assay.cli.loading import KINDS, PUBLIC_FORMATS, load_file
+from assay.cli.services import CHOICES
+from assay.cli.status import collect
+from assay.cli.up import up as run_up
+from assay.settings import Settings, SettingsError, load_settings
+from assay.warehouse.client import connect
+from sensors import alerts as lifecycle
+
+app = typer.Typer(
+    help="Watches what LLM traffic costs and what it is worth, in real time, and acts on both.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+alerts_app = typer.Typer(help="See and answer alerts.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(alerts_app, name="alerts")
+
+out = Console()
+DataDir = Annotated[Path | None, typer.Option(help="State of the embedded services (ASSAY_DATA_DIR).")]
+
+
+class Kind(StrEnum):
+    """What ``assay load`` reads."""
+
+    SPANS = "spans"
+    EVALUATIONS = "evaluations"
+    FEEDBACK = "feedback"
+    OUTCOMES = "outcomes"
+    LABELS = "labels"
+    TASK_TIMES = "task-times"
+    EXAMPLES = "examples"
+    INVOICES = "invoices"
+    DEPLOYMENTS = "deployments"
+    INCIDENTS = "incidents"
+    TENANTS = "tenants"
+
+
+class Format(StrEnum):
+    """How the file is written."""
+
+    NATIVE = "native"
+    AZURE = "azure"
+    MOONCAKE = "mooncake"
+
+
+@app.command()
+def up(
+    demo: Annotated[
+        bool, typer.Option(help="30 days of generated history, live traffic, an incident.")
+    ] = False,
+    data_dir: DataDir = None,
+    only: Annotated[str, typer.Option(help=f"Comma-separated choice of {', '.join(CHOICES)}.")] = "",
+) -> None:
+    """Run the services in the foreground; Ctrl-C stops all."""
+    settings = _settings(data_dir)
+    chosen = tuple(name.strip() for name in only.split(",") if name.strip()) or CHOICES
+    if unknown := [name for name in chosen if name not in CHOICES]:
+        raise typer.BadParameter(f"--only: unknown {', '.join(unknown)}; choose from {', '.join(CHOICES)}")
+    raise typer.Exit(asyncio.run(run_up(settings, chosen=chosen, demo=demo)))
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Whether each service does its work. Exits with 1 where one does not."""
+    state = asyncio.run(collect(_settings(data_dir)))
+    if as_json:
+        out.print_json(json.dumps(state.as_dict()))
+    else:
+        table = Table("service", "state", "pid", "CPU %", "RSS MB", "where")
+        for s in state.services:
+            table.add_row(
+                s.name,
+                "[green]healthy[/]" if s.healthy else f"[red]{s.detail}[/]",
+                *(str(s.pid or ""), f"{s.cpu_percent:.1f}", f"{s.rss_mb:.0f}", s.url),
+            )
+        out.print(
+            table if state.services else "Nothing is running on this data directory; start it: assay up"
+        )
+    raise typer.Exit(0 if state.healthy else 1)
+
+
+@app.command()
+def load(
+    kind: Kind,
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
+    file_format: Annotated[Format, typer.Option("--format", help="How the file is written.")] = Format.NATIVE,
+    as_json: Annotated[bool, typer.Option("--json", help="No progress bar; the counts alone.")] = False,
+) -> None:
+    """Load records from .ndjson, .csv or .parquet (also .gz, .zst); returns when they are queryable."""
+    if file_format.value in PUBLIC_FORMATS and kind is not Kind.SPANS:
+        raise typer.BadParameter(
+            f"--format {file_format.value} holds spans: assay load spans FILE --format …"
+        )
+    settings = _settings(None)
+    with console.progress(hidden=as_json) as bar:
+        counts = load_file(settings, KINDS[kind.value], file, file_format.value, bar)
+    typer.echo(json.dumps(counts))
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="A SELECT, or any other statement.")],
+    output_format: Annotated[
+        str, typer.Option("--format", help="A ClickHouse format.")
+    ] = "PrettyCompactMonoBlock",
+) -> None:
+    """Run one statement on the store and print its answer."""
+    with connect(_settings(None)) as client:
+        try:
+            answer = client.raw_query(query, fmt=output_format)
+        except ClickHouseError as error:
+            _fail(str(error))
+    sys.stdout.buffer.write(answer)
+
+
+@alerts_app.command("list")
+def alerts_list(
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Resolved ones too.")] = False,
+) -> None:
+    """The alerts that are not resolved."""
+    wanted = "" if everything else "WHERE status != 'resolved'"
+    with connect(_settings(None)) as client:
+        rows = client.query(
+            "SELECT alert_id, level, tenant_id, rule, status, toString(opened_at) AS opened_at, summary "
+            f"FROM alerts_current {wanted} ORDER BY opened_at DESC"
+        )
+    found = list(rows.named_results())
+    if as_json:
+        out.print_json(json.dumps({"alerts": found}))
+        return
+    table = Table("alert", "level", "tenant", "rule", "status", "opened (UTC)", "what")
+    for row in found:
+        table.add_row(*(str(value) for value in row.values()))
+    out.print(table if found else "No open alerts.")
+
+
+@alerts_app.command("ack")
+def alerts_ack(alert_id: str, by: Annotated[str, typer.Option(help="Who is looking at it.")]) -> None:
+    """Acknowledge an alert: somebody is looking at it."""
+    with connect(_settings(None)) as client:
+        try:
+            lifecycle.acknowledge(client, alert_id, by=by)
+        except lifecycle.UnknownAlertError as error:
+            _fail(str(error))
+    typer.echo(f"{alert_id} acknowledged by {by}")
+
+
+@alerts_app.command("resolve")
+def alerts_resolve(alert_id: str, by: Annotated[str, typer.Option(help="Who resolved it.")]) -> None:
+    """Resolve an alert by hand."""
+    with connect(_settings(None)) as client:
+        try:
+            lifecycle.resolve(client, alert_id, by=by)
+        except lifecycle.UnknownAlertError as error:
+            _fail(str(error))
+    typer.echo(f"{alert_id} resolved by {by}")
+
+
+def _settings(data_dir: Path | None) -> Settings:
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        _fail(str(error))
+    return settings if data_dir is None else Settings(**{**settings.model_dump(), "data_dir": data_dir})
+
+
+def _fail(message: str) -> None:
+    typer.secho(message, fg=typer.colors.RED, err=True)
+    raise typer.Exit(1)

@@ -1,0 +1,200 @@
+"""Run services in the foreground: start in order, wait until each is ready, restart what dies, stop all.
+
+Written here because no supervisor on PyPI has all three that this needs: a start ordered by readiness, no process
+left behind when the supervisor itself is killed, and a process tree per service (Dagster starts runs).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+# A service that ran this long was healthy: its next restart is immediate again.
+_STABLE_S = 60.0
+_MAX_BACKOFF_S = 30.0
+_STOP_TIMEOUT_S = 15.0
+_PR_SET_PDEATHSIG = 1
+
+
+class StartError(RuntimeError):
+    """A service did not become ready; the message says which, why, and where its log is."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One process to run.
+
+    Attributes:
+        name: as given to ``--only`` and shown by ``assay status``.
+        argv: the command; its first word is a path.
+        ready: answers "" when the service does its work, else what is wrong.
+        env: added to the environment.
+        group: services of one group are chosen together by ``--only``; empty: its own name.
+        url: where a person can look at it, if anywhere.
+        start_timeout_s: how long it may take to become ready.
+    """
+
+    name: str
+    argv: Sequence[str]
+    ready: Callable[[], Awaitable[str]]
+    env: Mapping[str, str] = field(default_factory=dict)
+    group: str = ""
+    url: str = ""
+    start_timeout_s: float = 60.0
+
+    @property
+    def choice(self) -> str:
+        """The word that selects it in ``--only``."""
+        return self.group or self.name
+
+
+class Supervisor:
+    """Keeps services running until :meth:`stop`.
+
+    Args:
+        services: in the order of starting; stopping goes the other way.
+        log_dir: each service's output goes to ``<name>.log`` in it.
+        report: called with a service's name and what happened to it.
+        on_change: called with the running process ids by name, whenever they change.
+    """
+
+    def __init__(
+        self,
+        services: Sequence[Service],
+        *,
+        log_dir: Path,
+        report: Callable[[str, str], None],
+        on_change: Callable[[Mapping[str, int]], None],
+    ) -> None:
+        self._services = list(services)
+        self._log_dir = log_dir
+        self._report = report
+        self._on_change = on_change
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._keepers: list[asyncio.Task[None]] = []
+        self._stopping = False
+
+    async def start(self, services: Sequence[Service] | None = None) -> None:
+        """Start the services, each as soon as the one before is ready.
+
+        Raises:
+            StartError: one ended, or did not become ready in time. The others are left to :meth:`stop`.
+        """
+        for service in self._services if services is None else services:
+            await self._start_one(service)
+
+    async def start_together(self, services: Sequence[Service]) -> None:
+        """Start services that do not wait for one another.
+
+        Raises:
+            StartError: as for :meth:`start`.
+        """
+        await asyncio.gather(*(self._start_one(service) for service in services))
+
+    async def stop(self) -> None:
+        """Stop everything, last started first; kill what does not stop by itself."""
+        self._stopping = True
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        for name, process in reversed(list(self._processes.items())):
+            await _stop_tree(process)
+            self._report(name, "stopped")
+        self._processes.clear()
+        self._on_change({})
+
+    async def _start_one(self, service: Service) -> None:
+        began = time.monotonic()
+        process = await self._spawn(service)
+        while (problem := await service.ready()) != "":
+            if process.returncode is not None:
+                raise StartError(
+                    f"{service.name} ended with code {process.returncode}. {self._last_words(service)}"
+                )
+            if time.monotonic() - began > service.start_timeout_s:
+                raise StartError(
+                    f"{service.name} was not ready after {service.start_timeout_s:.0f} s: {problem}. "
+                    f"{self._last_words(service)}"
+                )
+            await asyncio.sleep(0.1)
+        self._report(service.name, f"ready in {time.monotonic() - began:.1f} s")
+        self._keepers.append(asyncio.create_task(self._keep(service, process)))
+
+    async def _keep(self, service: Service, process: asyncio.subprocess.Process) -> None:
+        backoff = 0.0
+        while True:
+            began = time.monotonic()
+            code = await process.wait()
+            if self._stopping:
+                return
+            backoff = (
+                0.0 if time.monotonic() - began > _STABLE_S else min(max(1.0, backoff * 2), _MAX_BACKOFF_S)
+            )
+            self._report(service.name, f"ended with code {code}, restarting in {backoff:.0f} s")
+            _kill_group(process.pid)
+            await asyncio.sleep(backoff)
+            process = await self._spawn(service)
+
+    async def _spawn(self, service: Service) -> asyncio.subprocess.Process:
+        self._log_dir.mkdir(parents=True, exist_ok=True)
+        with self._log_path(service).open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *service.argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **service.env},
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+        self._processes[service.name] = process
+        self._on_change({name: p.pid for name, p in self._processes.items()})
+        return process
+
+    def _log_path(self, service: Service) -> Path:
+        return self._log_dir / f"{service.name}.log"
+
+    def _last_words(self, service: Service) -> str:
+        path = self._log_path(service)
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-12:]
+        return "\n".join([f"The end of {path}:", *(f"    {line}" for line in lines)])
+
+
+def _die_with_parent() -> None:
+    """In the child: be killed by the kernel if the supervisor is (Linux; elsewhere nothing does this)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+async def _stop_tree(process: asyncio.subprocess.Process) -> None:
+    """End a service and everything it started, gently first."""
+    try:
+        tree = psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        tree = []
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), _STOP_TIMEOUT_S)
+    _kill_group(process.pid)
+    # Some children leave the group (gRPC servers that Dagster starts): they are ended by pid.
+    for child in tree:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    await process.wait()
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)

@@ -1,0 +1,53 @@
+"""Serve the embedded store: ``python -m assay.warehouse.embedded --data-dir DIR --port PORT``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+import uvicorn
+
+from assay.warehouse.embedded.app import Limits, Server, User
+from assay.warehouse.embedded.config import DirectoryInUseError, hold, write_config
+from assay.warehouse.embedded.engine import Engine
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT; running statements finish first."""
+    parser = argparse.ArgumentParser(prog="python -m assay.warehouse.embedded", description=__doc__)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=18123)
+    parser.add_argument("--user", default="default")
+    parser.add_argument("--password", default="")
+    parser.add_argument("--max-running", type=int, default=Limits.running, help="statements at once")
+    parser.add_argument("--max-wait", type=float, default=Limits.wait_s, help="seconds until 503")
+    args = parser.parse_args()
+    data_dir = args.data_dir.resolve()
+    # The engine takes its time zone from the process.
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    try:
+        with hold(data_dir) as directory:
+            server = Server(
+                Engine(directory, write_config(data_dir)),
+                Limits(running=args.max_running, wait_s=args.max_wait),
+                User(args.user, args.password),
+            )
+            uvicorn.run(
+                server.application(),
+                host=args.host,
+                port=args.port,
+                log_level="warning",
+                access_log=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=30,
+            )
+    except DirectoryInUseError as error:
+        sys.exit(str(error))
+
+
+main()
