@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,6 +35,10 @@ class Answer(Protocol):
         """The result in the statement's output format, piece by piece; may raise :class:`EngineError`."""
         ...
 
+    def close(self) -> None:
+        """Stop a result that is not read to its end. Later, when its connection is gone, this would hang."""
+        ...
+
 
 @dataclass
 class _Whole:
@@ -49,6 +53,9 @@ class _Whole:
     def chunks(self) -> Iterator[bytes]:
         if self.content:
             yield self.content
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 @dataclass
@@ -70,8 +77,9 @@ class _Stream:
                 yield piece.bytes()
         except (ChdbError, RuntimeError) as error:
             raise errors.from_engine(error, self.version) from error
-        finally:
-            self.stream.close()
+
+    def close(self) -> None:
+        self.stream.close()
 
 
 @dataclass
@@ -114,9 +122,11 @@ class Engine:
         """
         with self._connection(statement) as connection:
             try:
-                yield self._execute(connection, statement)
+                answer = self._execute(connection, statement)
             except (ChdbError, RuntimeError) as error:
                 raise errors.from_engine(error, self.version) from error
+            with closing(answer):
+                yield answer
 
     def _execute(self, connection: Connection, statement: Statement) -> Answer:
         if statement.input_format:

@@ -190,7 +190,7 @@ CREATE TABLE IF NOT EXISTS ingest_rejects
     received_at DateTime64(3, 'UTC'),
     kind LowCardinality(String),
     source LowCardinality(String),
-    index UInt32,
+    position UInt32,
     field String,
     reason String,
     payload String CODEC(ZSTD(3)),

@@ -1,0 +1,9 @@
+{{ config(
+    materialized='materialized_view',
+    engine='AggregatingMergeTree()',
+    order_by='(tenant_id, model, prompt_template_version, task_type, cohort, evaluator, evaluator_version, period_start)',
+    partition_by='toYYYYMM(period_start)',
+    settings={'non_replicated_deduplication_window': 10000}
+) }}
+
+{{ coarser_quality(ref('llm_quality_1min'), 'toStartOfHour') }}
