@@ -46,6 +46,8 @@ SORTS = (
 UNNAMED = "(none)"
 
 _TIME = "%Y-%m-%dT%H:%MZ"
+# Far outside what a store of LLM traffic can hold, and inside what a DateTime can.
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LONGEST = timedelta(days=3660)
 
 
@@ -149,7 +151,12 @@ class Selection:
 
 
 def _proper(since: datetime | None, until: datetime | None) -> bool:
-    return since is not None and until is not None and timedelta(0) < until - since <= _LONGEST
+    return (
+        since is not None
+        and until is not None
+        and since >= _EARLIEST
+        and timedelta(0) < until - since <= _LONGEST
+    )
 
 
 def _one(query: Query, name: str) -> str:
