@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -9,6 +11,7 @@ from msgspec import Struct
 
 from assay.contracts.records import RECORDS, Record
 
+_encoder = msgspec.msgpack.Encoder(decimal_format="string")
 _DECODERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
     kind: msgspec.msgpack.Decoder(list[record])  # type: ignore[valid-type]
     for kind, record in RECORDS.items()
@@ -42,6 +45,28 @@ class Envelope(Struct, array_like=True, kw_only=True):
     records: bytes
     load_id: str = ""
     rejects: list[Reject] = []
+
+    @classmethod
+    def of(
+        cls,
+        kind: str,
+        source: str,
+        records: Sequence[Record],
+        *,
+        rejects: Sequence[Reject] = (),
+        load_id: str = "",
+        received_at: datetime | None = None,
+    ) -> Envelope:
+        """An envelope of records received at ``received_at`` (now unless given)."""
+        received = received_at or datetime.now(UTC)
+        return cls(
+            kind=kind,
+            source=source,
+            received_at_ms=int(received.timestamp() * 1000),
+            records=_encoder.encode(records),
+            load_id=load_id,
+            rejects=list(rejects),
+        )
 
     def decode(self) -> list[Record]:
         """The accepted records."""

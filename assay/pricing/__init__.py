@@ -1,0 +1,1 @@
+"""Prices by date, and the cost of a call in exact decimals."""

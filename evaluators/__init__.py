@@ -1,0 +1,1 @@
+"""Quality scores: heuristics, judge, sampling, calibration. No Dagster inside."""

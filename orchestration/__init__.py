@@ -1,0 +1,1 @@
+"""Dagster: thin shells over the pure functions of the other packages."""

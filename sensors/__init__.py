@@ -1,0 +1,1 @@
+"""Baselines, regression rules, the life of an alert, and who is told."""
