@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import zlib
 from collections.abc import Callable
 from typing import Protocol
@@ -75,7 +74,7 @@ class Body:
             return b"".join(self._chunks)
         try:
             data = _DECOMPRESS[self._encoding](bytes(self._raw), self._limit + 1)
-        except (zlib.error, zstandard.ZstdError, RuntimeError, EOFError, gzip.BadGzipFile) as error:
+        except (zlib.error, zstandard.ZstdError, RuntimeError, EOFError) as error:
             raise ValueError(f"body is not valid {self._encoding}: {error}") from error
         self._check(len(data))
         return data
@@ -108,36 +107,64 @@ class _Lz4:
         return bytes(head + self._compressor.flush())
 
 
-def _inflate(window: int) -> Callable[[bytes, int], bytes]:
+class _Decoder(Protocol):
+    """What the decompressors of zlib and lz4 have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes | None: ...
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+def _frames(start: Callable[[], _Decoder]) -> Callable[[bytes, int], bytes]:
+    """Decompress every frame of a body: clickhouse-connect sends one frame per block of rows."""
+
     def run(data: bytes, limit: int) -> bytes:
-        decoder = zlib.decompressobj(window)
-        out = decoder.decompress(data, limit)
-        if len(out) < limit and not decoder.eof:
-            raise EOFError("it ends too early")
-        return out
+        out = bytearray()
+        while data and len(out) < limit:
+            decoder = start()
+            out += decoder.decompress(data, limit - len(out))
+            if len(out) < limit and not decoder.eof:
+                raise EOFError("it ends too early")
+            data = decoder.unused_data or b""
+        return bytes(out)
 
     return run
 
 
+# One compressed byte may stand for 32 KiB (a block of one repeated byte): a step stays within 32 MiB.
+_ZSTD_STEP = 1024
+
+
 def _unzstd(data: bytes, limit: int) -> bytes:
-    with zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True) as reader:
-        return bytes(reader.read(limit))
-
-
-def _unlz4(data: bytes, limit: int) -> bytes:
-    decoder = lz4.frame.LZ4FrameDecompressor()
-    out = bytes(decoder.decompress(data, max_length=limit))
-    if len(out) < limit and not decoder.eof:
+    # zstandard offers a bounded reader, which takes a truncated frame for a complete one, and this decoder,
+    # which knows the end of a frame and is bounded by what it is given.
+    out = bytearray()
+    decoder = None
+    for position in range(0, len(data), _ZSTD_STEP):
+        piece = data[position : position + _ZSTD_STEP]
+        while piece:
+            decoder = decoder or zstandard.ZstdDecompressor().decompressobj()
+            out += decoder.decompress(piece)
+            if len(out) >= limit:
+                return bytes(out)
+            piece = b""
+            if decoder.eof:
+                piece, decoder = decoder.unused_data, None
+    if decoder is not None:
         raise EOFError("it ends too early")
-    return out
+    return bytes(out)
 
 
 # zlib's window: 16 + 15 reads gzip, 15 reads zlib ("deflate").
 _DECOMPRESS: dict[str, Callable[[bytes, int], bytes]] = {
-    "gzip": _inflate(31),
-    "deflate": _inflate(15),
+    "gzip": _frames(lambda: zlib.decompressobj(31)),
+    "deflate": _frames(lambda: zlib.decompressobj(15)),
     "zstd": _unzstd,
-    "lz4": _unlz4,
+    "lz4": _frames(lz4.frame.LZ4FrameDecompressor),
 }
 _ENCODERS: dict[str, Callable[[], Encoder]] = {
     "lz4": _Lz4,
