@@ -1,0 +1,28 @@
+"""Everything that Dagster knows. What is defined is listed here; a test holds the list."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from orchestration.defs.alerts.sensors import regression_sensor
+from orchestration.defs.baselines.assets import ewma_baselines
+from orchestration.defs.baselines.jobs import baselines_job
+from orchestration.defs.baselines.schedules import daily_baselines_schedule
+from orchestration.defs.kpis.assets import dbt_models
+from orchestration.defs.kpis.jobs import dbt_job
+from orchestration.defs.kpis.schedules import daily_dbt_schedule
+from orchestration.defs.traces.assets import ASSETS as RAW_ASSETS
+from orchestration.defs.traces.checks import CHECKS as RAW_CHECKS
+from orchestration.defs.traces.sensors import telemetry_checks_sensor, telemetry_freshness_sensor
+from orchestration.resources import Store, dbt_resource
+
+defs = dg.Definitions(
+    assets=[*RAW_ASSETS, dbt_models, ewma_baselines],
+    asset_checks=RAW_CHECKS,
+    jobs=[dbt_job, baselines_job],
+    schedules=[daily_dbt_schedule, daily_baselines_schedule],
+    sensors=[telemetry_freshness_sensor, telemetry_checks_sensor, regression_sensor],
+    resources={"store": Store(), "dbt": dbt_resource()},
+    # The steps of a run share its process: each process more costs seconds and 200 MB.
+    executor=dg.in_process_executor,
+)

@@ -1,0 +1,1 @@
+"""Regressions, judged every half minute."""

@@ -1,0 +1,1 @@
+"""Telemetry that the collector's writer stores, outside Dagster."""

@@ -1,0 +1,45 @@
+"""Sensors that tell Dagster about rows which were written without it. Neither starts a run."""
+
+import dagster as dg
+
+from orchestration.defs.traces import arrivals, soundness
+from orchestration.resources import Store
+
+
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Reports what arrived in the raw tables, at most once a minute: their freshness.",
+)
+def telemetry_freshness_sensor(context: dg.SensorEvaluationContext, store: Store) -> dg.SensorResult:
+    """Runless materialisations of the tables that received records."""
+    with store.client() as client:
+        report = arrivals.decide(arrivals.read(client, arrivals.parse_cursor(context.cursor)))
+    return dg.SensorResult(asset_events=report.events, cursor=report.cursor, skip_reason=report.summary)
+
+
+@dg.sensor(
+    # A run costs about twenty seconds of a core, these queries milliseconds: so they are judged here.
+    minimum_interval_seconds=300,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Judges the checks of the raw tables.",
+)
+def telemetry_checks_sensor(store: Store) -> dg.SensorResult:
+    """Runless evaluations of every check in :mod:`soundness`."""
+    with store.client() as client:
+        findings = [(check, soundness.judge(client, check)) for check in soundness.CHECKS]
+    failed = [check.name for check, finding in findings if not finding.passed]
+    return dg.SensorResult(
+        asset_events=[
+            dg.AssetCheckEvaluation(
+                asset_key=dg.AssetKey(check.table),
+                check_name=check.name,
+                passed=finding.passed,
+                severity=check.severity,
+                description=finding.description,
+                metadata=finding.metadata,
+            )
+            for check, finding in findings
+        ],
+        skip_reason=f"{len(findings)} checks, failed: {', '.join(failed) or 'none'}",
+    )
