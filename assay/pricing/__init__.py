@@ -1,1 +1,5 @@
-"""Prices by date, and the cost of a call in exact decimals."""
+"""Dated prices and the cost of a call.
+
+One facade, numpy in and numpy out: :func:`assay.pricing.calls.price`. Where rates come from is behind
+:mod:`assay.pricing.catalogue`.
+"""
