@@ -8,8 +8,8 @@ with calls as (
         {%- for name in kpi_sums() %}
         sum({{ kpi }}.{{ name }}) as sum_{{ name }},
         {%- endfor %}
-        {%- for name in kpi_states() %}
-        quantilesTDigestMerge(0.5, 0.95, 0.99)({{ name }}) as {{ name }}_values{% if not loop.last %},{% endif %}
+        {%- for name in kpi_histograms() %}
+        sumMap({{ name }}) as sum_{{ name }}{% if not loop.last %},{% endif %}
         {%- endfor %}
     from {{ kpi }}
     group by period_start, {{ series() }}
@@ -25,7 +25,7 @@ judged as (
         sum({{ quality }}.unknown_count) as sum_unknown_count,
         sum({{ quality }}.score_weight) as sum_score_weight,
         sum({{ quality }}.weighted_score) as sum_weighted_score,
-        quantilesTDigestWeightedMerge(0.05, 0.5, 0.95)(score_quantiles) as score_values
+        sumMap(score_histogram) as sum_score_histogram
     from {{ quality }}
     group by period_start, {{ series() }}
 
@@ -38,9 +38,11 @@ joined as (
         *,
         -- Which side of the join is there; the join fills the other with defaults.
         calls.sum_request_count > 0 as has_calls,
-        judged.sum_score_weight > 0 as has_scores
+        judged.sum_evaluation_count > 0 as has_scores
     from calls
     full outer join judged using (period_start, {{ series() }})
+    -- What corrections took away whole leaves rows of zeros behind.
+    where calls.sum_request_count != 0 or judged.sum_evaluation_count != 0 or judged.sum_unknown_count != 0
 
 ),
 
@@ -50,33 +52,31 @@ finalised as (
         period_start,
         {{ series() }},
         {%- for name in kpi_sums() %}
+        {%- if name == 'cost_usd' %}
+        -- What lost its price in a correction is unknown again, not free.
+        if(sum_priced_count > 0, sum_cost_usd, null) as cost_usd,
+        {%- else %}
         sum_{{ name }} as {{ name }},
+        {%- endif %}
         {%- endfor %}
-        {%- for state, unit in [
-            ('cost_quantiles', 'cost_%s_usd'), ('latency_quantiles', 'latency_%s_ms'),
-            ('ttft_quantiles', 'ttft_%s_ms'), ('velocity_quantiles', 'token_velocity_%s'),
-            ('completion_ratio_quantiles', 'completion_ratio_%s')
+        {%- for histogram, unit in [
+            ('cost_histogram', 'cost_%s_usd'), ('latency_histogram', 'latency_%s_ms'),
+            ('ttft_histogram', 'ttft_%s_ms'), ('velocity_histogram', 'token_velocity_%s'),
+            ('completion_ratio_histogram', 'completion_ratio_%s')
         ] %}
-        {%- for quantile in ['p50', 'p95', 'p99'] %}
-        if(has_calls, {{ known(state ~ '_values[' ~ loop.index ~ ']') }}, null) as {{ unit % quantile }},
+        {%- for quantile, level in [('p50', 0.5), ('p95', 0.95), ('p99', 0.99)] %}
+        assay_quantile(sum_{{ histogram }}, {{ level }}) as {{ unit % quantile }},
         {%- endfor %}
         {%- endfor %}
-        if(has_calls and sum_prompt_tokens > 0, sum_completion_tokens / sum_prompt_tokens, null) as completion_ratio,
-        if(
-            has_calls and sum_cacheable_prompt_tokens > 0, sum_cached_tokens / sum_cacheable_prompt_tokens, null
-        ) as cache_hit_rate,
+        {{ completion_ratio('sum_completion_tokens', 'sum_prompt_tokens') }} as completion_ratio,
+        {{ cache_hit_rate('sum_cached_tokens', 'sum_cacheable_prompt_tokens') }} as cache_hit_rate,
         sum_evaluation_count as evaluation_count,
         sum_unknown_count as unknown_count,
         if(has_scores, sum_weighted_score / sum_score_weight, null) as quality_mean,
-        if(has_scores, {{ known('score_values[2]') }}, null) as quality_p50
+        assay_score_quantile(sum_score_histogram, 0.5) as quality_p50
     from joined
 
 )
 
 select * from finalised
-{%- endmacro -%}
-
-{#- A percentile of nothing is NaN in ClickHouse; here what is not known is NULL. -#}
-{%- macro known(expression) -%}
-if(isNaN(ifNull(toFloat64({{ expression }}), nan)), null, toFloat64({{ expression }}))
 {%- endmacro -%}

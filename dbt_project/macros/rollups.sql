@@ -13,10 +13,10 @@ tenant_id, model, prompt_template_version, task_type, cohort
 ]) }}
 {%- endmacro -%}
 
-{#- Quantile states of `llm_kpi_*`. -#}
-{%- macro kpi_states() -%}
+{#- Histograms of `llm_kpi_*`: counts by bucket, read with `assay_quantile` (see the numbered schema). -#}
+{%- macro kpi_histograms() -%}
 {{ return([
-    'cost_quantiles', 'latency_quantiles', 'ttft_quantiles', 'velocity_quantiles', 'completion_ratio_quantiles',
+    'cost_histogram', 'latency_histogram', 'ttft_histogram', 'velocity_histogram', 'completion_ratio_histogram',
 ]) }}
 {%- endmacro -%}
 
@@ -26,13 +26,13 @@ tenant_id, model, prompt_template_version, task_type, cohort
 
 {#- A coarser rollup from a finer one. `start_of` is the function that gives the start of the coarser period. -#}
 {#- Inputs are renamed first: an aggregate aliased to its input's name would be what the next one reads. -#}
-{%- macro coarser(finer, start_of, keys, sums, states, merge) -%}
+{%- macro coarser(finer, start_of, keys, sums, histograms) -%}
 with finer as (
 
     select
         period_start as finer_start,
         {{ keys }},
-        {%- for name in sums + states %}
+        {%- for name in sums + histograms %}
         {{ name }} as finer_{{ name }}{% if not loop.last %},{% endif %}
         {%- endfor %}
     from {{ finer }}
@@ -45,20 +45,26 @@ select
     {%- for name in sums %}
     sumSimpleState(finer_{{ name }}) as {{ name }},
     {%- endfor %}
-    {%- for name in states %}
-    {{ merge }}(finer_{{ name }}) as {{ name }}{% if not loop.last %},{% endif %}
+    {%- for name in histograms %}
+    sumMapSimpleState(finer_{{ name }}) as {{ name }}{% if not loop.last %},{% endif %}
     {%- endfor %}
 from finer
 group by period_start, {{ keys }}
 {%- endmacro -%}
 
 {%- macro coarser_kpi(finer, start_of) -%}
-{{ coarser(finer, start_of, series(), kpi_sums(), kpi_states(), 'quantilesTDigestMergeState(0.5, 0.95, 0.99)') }}
+{{ coarser(finer, start_of, series(), kpi_sums(), kpi_histograms()) }}
 {%- endmacro -%}
 
 {%- macro coarser_quality(finer, start_of) -%}
 {{ coarser(
-    finer, start_of, series() ~ ', evaluator, evaluator_version', quality_sums(), ['score_quantiles'],
-    'quantilesTDigestWeightedMergeState(0.05, 0.5, 0.95)'
+    finer, start_of, series() ~ ', evaluator, evaluator_version', quality_sums(), ['score_histogram']
 ) }}
+{%- endmacro -%}
+
+{#- Counts of one value by bucket; nothing where it is unknown. A correction subtracts with `sign` = -1. -#}
+{%- macro histogram_of(value) -%}
+sumMapSimpleState(
+    if(isNull({{ value }}), map(), map(assay_bucket(assumeNotNull({{ value }})), toInt64(sign)))
+)
 {%- endmacro -%}

@@ -19,20 +19,19 @@ ALERT_ROWS = 20
 OPTION_ROWS = 1000
 
 _SERIES = ("tenant_id", "model", "prompt_template_version")
-_QUANTILES = "quantilesTDigestMerge(0.5, 0.95, 0.99)"
 _MICROSECOND = 1_000_000
 
 # An unknown figure is NULL (or NaN, from a sketch that saw no value); it sorts last either way.
-_MEASURES = f"""
+_MEASURES = """
     sum(r.request_count) AS request_count,
     sum(r.error_count) AS error_count,
     sum(r.priced_count) AS priced_count,
     sum(r.unpriced_count) AS unpriced_count,
     sum(r.cost_usd) AS cost_usd,
     sum(r.cached_tokens) / nullIf(sum(r.cacheable_prompt_tokens), 0) AS cache_hit_rate,
-    {_QUANTILES}(r.cost_quantiles)[1] AS cost_p50_usd,
-    {_QUANTILES}(r.latency_quantiles)[1] AS latency_p50_ms,
-    {_QUANTILES}(r.latency_quantiles)[2] AS latency_p95_ms"""
+    assay_quantile(sumMap(r.cost_histogram), 0.5) AS cost_p50_usd,
+    assay_quantile(sumMap(r.latency_histogram), 0.5) AS latency_p50_ms,
+    assay_quantile(sumMap(r.latency_histogram), 0.95) AS latency_p95_ms"""
 _MEASURED = (
     "request_count",
     "error_count",
@@ -41,8 +40,8 @@ _MEASURED = (
     "cost_usd",
     "cached_tokens",
     "cacheable_prompt_tokens",
-    "cost_quantiles",
-    "latency_quantiles",
+    "cost_histogram",
+    "latency_histogram",
 )
 _SCORES = """
     sum(r.evaluation_count) AS evaluation_count,
@@ -91,11 +90,11 @@ def quality_totals(view: View) -> Query:
 def trend(view: View) -> Query:
     """One row per period with traffic: ``period``, the measures, ``velocity_p50`` and ``velocity_p95``."""
     parameters: dict[str, object] = {}
-    rows = _rows("kpi", view, view.window, ("period_start", *_MEASURED, "velocity_quantiles"), parameters)
+    rows = _rows("kpi", view, view.window, ("period_start", *_MEASURED, "velocity_histogram"), parameters)
     return Query(
         f"SELECT {view.grain.start_of}(r.period_start) AS period, {_MEASURES}, "
-        f"{_QUANTILES}(r.velocity_quantiles)[1] AS velocity_p50, "
-        f"{_QUANTILES}(r.velocity_quantiles)[2] AS velocity_p95 "
+        "assay_quantile(sumMap(r.velocity_histogram), 0.5) AS velocity_p50, "
+        "assay_quantile(sumMap(r.velocity_histogram), 0.95) AS velocity_p95 "
         f"FROM ({rows}) AS r GROUP BY period ORDER BY period",
         parameters,
     )

@@ -2,6 +2,9 @@
 --
 -- `non_replicated_deduplication_window` makes a repeated insert (same insert_deduplication_token) a no-op,
 -- in the table and, with deduplicate_blocks_in_dependent_materialized_views, in every rollup behind it.
+-- A stored row is never updated. A correction is one insert of the row as it was with `sign` = -1 and the row as it
+-- should be with `sign` = 1: the raw table collapses the pair, and every rollup behind it adds and subtracts, so that
+-- both say the same before, during and after. Read with FINAL, or weight by `sign`.
 -- `retention_start` is the record's own day for live traffic and the day of loading for backfills: a TTL on the
 -- record's time would drop old data the moment it is loaded.
 
@@ -49,11 +52,13 @@ CREATE TABLE IF NOT EXISTS llm_traces
     ingest_id String,
     ingested_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC'),
     retention_start Date,
+    sign Int8 DEFAULT 1,
     INDEX trace_id_bloom trace_id TYPE bloom_filter(0.01) GRANULARITY 1
 )
-ENGINE = MergeTree
+ENGINE = CollapsingMergeTree(sign)
 PARTITION BY toYYYYMM(timestamp)
-ORDER BY (tenant_id, model, prompt_template_version, timestamp)
+PRIMARY KEY (tenant_id, model, prompt_template_version, timestamp)
+ORDER BY (tenant_id, model, prompt_template_version, timestamp, trace_id, span_id)
 SETTINGS non_replicated_deduplication_window = 10000;
 
 -- Which records are stored already. In the order (minute, hash) 10,000 ids are looked up among 10 million in 5 ms;
@@ -127,11 +132,15 @@ CREATE TABLE IF NOT EXISTS llm_evaluations
     ingest_id String,
     ingested_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC'),
     retention_start Date,
+    sign Int8 DEFAULT 1,
     INDEX trace_id_bloom trace_id TYPE bloom_filter(0.01) GRANULARITY 1
 )
-ENGINE = MergeTree
+ENGINE = CollapsingMergeTree(sign)
 PARTITION BY toYYYYMM(timestamp)
-ORDER BY (tenant_id, model, prompt_template_version, timestamp)
+PRIMARY KEY (tenant_id, model, prompt_template_version, timestamp)
+ORDER BY (
+    tenant_id, model, prompt_template_version, timestamp, trace_id, span_id, evaluator, evaluator_version
+)
 SETTINGS non_replicated_deduplication_window = 10000;
 
 CREATE TABLE IF NOT EXISTS end_user_feedback

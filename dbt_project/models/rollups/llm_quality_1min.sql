@@ -3,7 +3,7 @@
     engine='AggregatingMergeTree()',
     order_by='(tenant_id, model, prompt_template_version, task_type, cohort, evaluator, evaluator_version, period_start)',
     partition_by='toYYYYMM(period_start)',
-    ttl='period_start + interval ' ~ var('minute_rollup_days') ~ ' day',
+    ttl='retention_start + interval ' ~ var('minute_rollup_days') ~ ' day',
     settings={'non_replicated_deduplication_window': 10000}
 ) }}
 
@@ -23,11 +23,19 @@ select
     {{ series() }},
     evaluator,
     evaluator_version,
-    sumSimpleState(toUInt64(isNotNull(score))) as evaluation_count,
-    sumSimpleState(toUInt64(isNull(score))) as unknown_count,
-    sumSimpleState(weight) as score_weight,
-    sumSimpleState(ifNull(score, 0) * weight) as weighted_score,
-    -- Weights of this sketch are whole numbers: a thousandth is finer than any sampling rate in use.
-    quantilesTDigestWeightedState(0.05, 0.5, 0.95)(score, toUInt64(round(1000 * weight))) as score_quantiles
+    sumSimpleState(toInt64(sign * isNotNull(score))) as evaluation_count,
+    sumSimpleState(toInt64(sign * isNull(score))) as unknown_count,
+    sumSimpleState(sign * weight) as score_weight,
+    sumSimpleState(sign * ifNull(score, 0) * weight) as weighted_score,
+    -- Counts are whole numbers: a thousandth is finer than any sampling rate in use.
+    sumMapSimpleState(
+        if(
+            isNull(score),
+            map(),
+            map(assay_score_bucket(assumeNotNull(score)), toInt64(sign * round(1000 * weight)))
+        )
+    ) as score_histogram,
+    -- From when its retention counts: live, the day of the call; history, the day on which it was loaded.
+    maxSimpleState(greatest(evaluations.retention_start, toDate(span_timestamp))) as retention_start
 from evaluations
 group by period_start, {{ series() }}, evaluator, evaluator_version

@@ -1,0 +1,12 @@
+{#- Hours that a test compares: recent ones, of which the raw rows still exist, and closed ones, to which a -#}
+{#- running insert does not add while the test reads. -#}
+{%- macro is_checked_hour(time) -%}
+{{ time }} >= toStartOfDay(now('UTC')) - interval {{ var('rollup_check_days') }} day
+and {{ time }} < toStartOfHour(now('UTC') - interval 10 minute)
+{%- endmacro -%}
+
+{#- The same for days: today is still open. -#}
+{%- macro is_checked_day(time) -%}
+{{ time }} >= toStartOfDay(now('UTC')) - interval {{ var('rollup_check_days') }} day
+and {{ time }} < toStartOfDay(now('UTC') - interval 10 minute)
+{%- endmacro -%}
