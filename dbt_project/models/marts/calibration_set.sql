@@ -1,16 +1,28 @@
 with labels as (
 
+    select * from {{ ref('stg_human_labels') }}
+
+),
+
+evaluations as (
+
+    select * from {{ ref('stg_llm_evaluations') }}
+
+),
+
+rated as (
+
     select
         trace_id,
-        avg(score) as human_score,
+        avg(labels.human_score) as human_score,
         count() as raters,
-        max(timestamp) as labelled_at
-    from {{ source('llm', 'human_labels') }}
+        max(labels.labelled_at) as labelled_at
+    from labels
     group by trace_id
 
 ),
 
-scores as (
+scored as (
 
     select
         trace_id,
@@ -19,7 +31,8 @@ scores as (
         any(tenant_id) as tenant_id,
         avg(score) as judge_score,
         count() as evaluations
-    from {{ source('llm', 'llm_evaluations') }}
+    from evaluations
+    -- An evaluator that could not tell gave no score to compare.
     where isNotNull(score)
     group by trace_id, evaluator, evaluator_version
 
@@ -28,17 +41,17 @@ scores as (
 paired as (
 
     select
-        labels.trace_id as trace_id,
-        scores.tenant_id as tenant_id,
-        scores.evaluator as evaluator,
-        scores.evaluator_version as evaluator_version,
-        labels.human_score as human_score,
-        scores.judge_score as judge_score,
-        labels.raters as raters,
-        scores.evaluations as evaluations,
-        labels.labelled_at as labelled_at
-    from labels
-    inner join scores on labels.trace_id = scores.trace_id
+        rated.trace_id as trace_id,
+        scored.tenant_id as tenant_id,
+        scored.evaluator as evaluator,
+        scored.evaluator_version as evaluator_version,
+        rated.human_score as human_score,
+        assumeNotNull(scored.judge_score) as judge_score,
+        rated.raters as raters,
+        scored.evaluations as evaluations,
+        rated.labelled_at as labelled_at
+    from rated
+    inner join scored on rated.trace_id = scored.trace_id
 
 )
 

@@ -1,0 +1,53 @@
+-- Outcomes that name a trace, with the series of the trace's first billed call.
+with outcomes as (
+
+    select * from {{ ref('stg_business_outcomes') }}
+    where trace_id != ''
+
+),
+
+traces as (
+
+    select * from {{ ref('stg_llm_traces') }}
+    where
+        is_billed
+        and trace_id in (select outcomes.trace_id from outcomes)
+
+),
+
+first_calls as (
+
+    select
+        trace_id,
+        argMin(traces.tenant_id, traces.called_at) as tenant_id,
+        argMin(traces.model, traces.called_at) as model,
+        argMin(traces.prompt_template_version, traces.called_at) as prompt_template_version,
+        argMin(traces.task_type, traces.called_at) as task_type,
+        argMin(traces.cohort, traces.called_at) as cohort,
+        min(traces.called_at) as first_called_at,
+        sum(traces.cost_usd) as trace_cost_usd
+    from traces
+    group by trace_id
+
+),
+
+attributed as (
+
+    select
+        outcomes.trace_id as trace_id,
+        outcomes.event as event,
+        outcomes.outcome_value as outcome_value,
+        outcomes.happened_at as happened_at,
+        first_calls.tenant_id as tenant_id,
+        first_calls.model as model,
+        first_calls.prompt_template_version as prompt_template_version,
+        first_calls.task_type as task_type,
+        first_calls.cohort as cohort,
+        first_calls.first_called_at as called_at,
+        first_calls.trace_cost_usd as trace_cost_usd
+    from outcomes
+    inner join first_calls on outcomes.trace_id = first_calls.trace_id
+
+)
+
+select * from attributed

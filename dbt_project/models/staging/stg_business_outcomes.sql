@@ -1,0 +1,20 @@
+with source as (
+
+    select * from {{ source('llm', 'business_outcomes') }}
+
+),
+
+renamed as (
+
+    select
+        trace_id,
+        user_id,
+        event,
+        value as outcome_value,
+        timestamp as happened_at,
+        ingested_at
+    from source
+
+)
+
+select * from renamed

@@ -1,0 +1,20 @@
+with source as (
+
+    select * from {{ source('llm', 'human_labels') }}
+
+),
+
+renamed as (
+
+    select
+        trace_id,
+        rater,
+        score as human_score,
+        rubric,
+        timestamp as labelled_at,
+        ingested_at
+    from source
+
+)
+
+select * from renamed

@@ -1,0 +1,52 @@
+-- One row per call, corrections applied. For questions that the rollups cannot answer: join by trace, user, session.
+with source as (
+
+    select
+        *,
+        cohort
+    from {{ source('llm', 'llm_traces') }} final
+
+),
+
+renamed as (
+
+    select
+        tenant_id,
+        trace_id,
+        span_id,
+        parent_span_id,
+        session_id,
+        user_id,
+        timestamp as called_at,
+        model,
+        response_model,
+        provider,
+        pricing_tier,
+        prompt_template_version,
+        task_type,
+        cohort,
+        experiment_id,
+        experiment_variant,
+        environment,
+        status,
+        error_type,
+        finish_reason,
+        prompt_tokens,
+        completion_tokens,
+        cached_tokens,
+        cache_write_tokens,
+        reasoning_tokens,
+        billed as is_billed,
+        cost_usd,
+        cost_status,
+        cost_reason,
+        reported_cost_usd,
+        latency_ms,
+        ttft_ms,
+        source as reported_by,
+        ingested_at
+    from source
+
+)
+
+select * from renamed
