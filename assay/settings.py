@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -41,6 +41,19 @@ class Settings(BaseSettings):
     slack_webhook_url: str | None = None
     policy_file: Path | None = Field(default=None, description="regression policy; unset: the shipped one")
     judge_model: str = "claude-haiku-4-5"
+
+    max_body_bytes: PositiveInt = Field(default=16 << 20, description="largest request body, as it is sent")
+    max_decoded_bytes: PositiveInt = Field(default=64 << 20, description="largest request body, decompressed")
+    queue_max_entries: PositiveInt = Field(
+        default=100_000, description="batches that may wait in the queue before the collector answers 503"
+    )
+    capture_sample_rate: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.1, description="share of traces whose text is kept under the capture policy `sampled`"
+    )
+    redactor: str | None = Field(
+        default=None, description="`module:object` of a Redactor of your own; unset: the shipped patterns"
+    )
+
     anthropic_api_key: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("ASSAY_ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY")
     )

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from assay.contracts.fields import (
+    MAX_USD,
     Count,
     Dimension,
     Id,
@@ -136,6 +137,8 @@ class Outcome(Record):
     def __post_init__(self) -> None:
         if not (self.trace_id or self.user_id):
             raise ValueError("one of `trace_id` and `user_id` is required")
+        if self.value is not None and not (self.value.is_finite() and abs(self.value) <= MAX_USD):
+            raise ValueError(f"`value` must be a finite number up to {MAX_USD}, got {self.value}")
 
 
 class Feedback(Record):

@@ -1,0 +1,138 @@
+"""The OpenAPI description of the service, built from the contracts."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.metadata import version
+from typing import Any, Final
+
+import msgspec
+
+from assay.contracts.http import ErrorAnswer, IngestAnswer, ReadyAnswer
+from assay.contracts.records import RECORDS
+
+_REFERENCE: Final = "#/components/schemas/{name}"
+_NATIVE: Final = {
+    "/v1/spans": ("span", "Calls of models"),
+    "/v1/evaluations": ("evaluation", "Scores of traces by evaluators"),
+    "/v1/feedback": ("feedback", "What end users thought of answers"),
+    "/v1/outcomes": ("outcome", "Business events that traces led to"),
+    "/v1/labels": ("label", "Human ratings of traces"),
+    "/v1/deployments": ("deployment", "Changes that were rolled out"),
+}
+_ENCODINGS: Final = {
+    "name": "Content-Encoding",
+    "in": "header",
+    "schema": {"enum": ["identity", "gzip", "deflate", "zstd"]},
+}
+_TENANT: Final = {
+    "name": "X-Assay-Tenant",
+    "in": "header",
+    "description": "Tenant of the spans that do not name one",
+    "schema": {"type": "string"},
+}
+
+
+@lru_cache(maxsize=1)
+def document() -> bytes:
+    """The description as JSON."""
+    return msgspec.json.encode(description())
+
+
+def description() -> dict[str, Any]:
+    """OpenAPI 3.1; every route that the service has, and no other."""
+    kinds = [RECORDS[kind] for kind, _ in _NATIVE.values()]
+    _, components = msgspec.json.schema_components(
+        [*kinds, IngestAnswer, ErrorAnswer, ReadyAnswer], ref_template=_REFERENCE
+    )
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Assay collector",
+            "version": version("assay"),
+            "description": "Telemetry in. An answer of 200 means that the accepted records are in the queue.",
+        },
+        "paths": {
+            **{path: {"post": _native(kind, what)} for path, (kind, what) in _NATIVE.items()},
+            "/v1/traces": {"post": _traces()},
+            "/healthz": {"get": _plain("The process runs", "text/plain")},
+            "/readyz": {
+                "get": {
+                    "summary": "Whether records can be accepted, and what an acknowledgement is worth",
+                    "responses": {
+                        "200": _json("It is ready", "ReadyAnswer"),
+                        "503": _json("It is not", "ReadyAnswer"),
+                    },
+                }
+            },
+            "/metrics": {"get": _plain("Prometheus metrics", "text/plain")},
+            "/openapi.json": {"get": _plain("This description", "application/json")},
+        },
+        "components": {"schemas": components},
+    }
+
+
+def _native(kind: str, what: str) -> dict[str, Any]:
+    record = {"$ref": _REFERENCE.format(name=RECORDS[kind].__name__)}
+    return {
+        "summary": what,
+        "parameters": [_ENCODINGS],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"oneOf": [{"type": "array", "items": record}, record]}},
+                "application/x-ndjson": {"schema": record},
+            },
+        },
+        "responses": {
+            "200": _json("Accepted and rejected records, each rejected one with its reason", "IngestAnswer"),
+            **_failures("ErrorAnswer", "application/json"),
+        },
+    }
+
+
+def _traces() -> dict[str, Any]:
+    message = {"type": "string", "format": "binary", "description": "ExportTraceServiceRequest"}
+    answer = {
+        "application/x-protobuf": {"schema": {"type": "string", "format": "binary"}},
+        "application/json": {"schema": {"type": "object"}},
+    }
+    return {
+        "summary": "OTLP/HTTP traces; rejected spans are a partial success",
+        "parameters": [_ENCODINGS, _TENANT],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/x-protobuf": {"schema": message},
+                "application/json": {"schema": {"type": "object"}},
+            },
+        },
+        "responses": {
+            "200": {"description": "ExportTraceServiceResponse", "content": answer},
+            **{
+                status: {"description": f"{text}; google.rpc.Status", "content": answer}
+                for status, text in _FAILURES.items()
+            },
+        },
+    }
+
+
+_FAILURES: Final = {
+    "400": "The body cannot be read",
+    "413": "The body is too large",
+    "415": "The encoding or type is not known",
+    "503": "The queue is full or cannot be reached; retry after Retry-After seconds",
+}
+
+
+def _failures(name: str, _media: str) -> dict[str, Any]:
+    return {status: _json(text, name) for status, text in _FAILURES.items()}
+
+
+def _json(text: str, name: str) -> dict[str, Any]:
+    schema = {"$ref": _REFERENCE.format(name=name)}
+    return {"description": text, "content": {"application/json": {"schema": schema}}}
+
+
+def _plain(text: str, media: str) -> dict[str, Any]:
+    return {"summary": text, "responses": {"200": {"description": text, "content": {media: {}}}}}

@@ -1,0 +1,258 @@
+"""From an OTLP span to a record: which spans are model calls, and what their attributes mean.
+
+The names are in :mod:`assay.collector.genai`; here is how values are read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from assay.collector import genai
+from assay.collector.envelope import Reject
+from assay.collector.messages import context_text, input_text, output_text
+from assay.collector.native import MAX_AGE, MAX_AHEAD, out_of_time, rejected
+from assay.collector.otlp import Attributes, BadSpan, OtlpSpan, Value
+from assay.collector.reasons import Reason, explain
+from assay.collector.values import UnreadableError, number, text, usage
+from assay.contracts.records import Record, Span
+
+DEFAULT_TENANT: Final = "default"
+MAX_ATTRIBUTES: Final = 64
+MAX_NAME: Final = 128
+MAX_VALUE: Final = 1024
+
+_CLIENT: Final = 3
+_ERROR: Final = 2
+_LAST_NS: Final = 253_402_300_799 * 10**9
+
+
+class Mapped(NamedTuple):
+    """What a request held: model calls, what could not be read, and how many spans were something else."""
+
+    records: list[Record]
+    rejects: list[Reject]
+    ignored: int
+
+
+def map_spans(
+    spans: Iterable[OtlpSpan | BadSpan],
+    *,
+    tenant: str = "",
+    wants_text: Callable[[str], bool] = lambda _tenant: False,
+    now: datetime | None = None,
+) -> Mapped:
+    """Map the spans of a request.
+
+    Args:
+        spans: as decoded.
+        tenant: of the request's ``X-Assay-Tenant``, for spans that do not name one.
+        wants_text: whether a tenant's prompts and answers may be kept; where not, they are not even read.
+        now: when the request was received.
+    """
+    received = now or datetime.now(UTC)
+    first, last = received - MAX_AGE, received + MAX_AHEAD
+    records: list[Record] = []
+    rejects: list[Reject] = []
+    ignored = 0
+    for index, span in enumerate(spans):
+        if isinstance(span, BadSpan):
+            rejects.append(rejected(index, Reason(span.field, span.reason), span.payload))
+            continue
+        if not is_model_call(span):
+            ignored += 1
+            continue
+        try:
+            fields = _fields(span, tenant, wants_text)
+            record = msgspec.convert(fields, Span)
+            if not first <= record.timestamp <= last:
+                raise UnreadableError(*out_of_time(record.timestamp, received))
+        except UnreadableError as error:
+            rejects.append(rejected(index, Reason(error.field, error.reason), _payload(span)))
+        except msgspec.ValidationError as error:
+            rejects.append(rejected(index, explain("span", error), _payload(span)))
+        else:
+            records.append(record)
+    return Mapped(records, rejects, ignored)
+
+
+def is_model_call(span: OtlpSpan) -> bool:
+    """Whether the span called a model itself.
+
+    Agents, tools and workflows repeat the usage of the calls inside them, and many spans around a call carry
+    its model; neither is a call.
+    """
+    attributes = span.attributes
+    operation = attributes.get(genai.OPERATION)
+    if operation in genai.AROUND_INFERENCE or (operation == genai.INVOKE_AGENT and span.kind != _CLIENT):
+        return False
+    kind = attributes.get(genai.OPENINFERENCE_KIND)
+    if isinstance(kind, str) and kind.upper() not in genai.MODEL_KINDS:
+        return False
+    if attributes.get(genai.TRACELOOP_KIND) in genai.AROUND_KINDS:
+        return False
+    if operation in genai.INFERENCE or kind is not None or genai.REQUEST_TYPE in attributes:
+        return True
+    return any(
+        attributes.get(name) is not None for row in ("prompt", "completion") for name in genai.TOKENS[row]
+    )
+
+
+def _fields(span: OtlpSpan, tenant: str, wants_text: Callable[[str], bool]) -> dict[str, Any]:
+    attributes, resource = span.attributes, span.resource
+    fields: dict[str, Any] = {
+        "trace_id": _id("trace_id", span.trace_id),
+        "span_id": _id("span_id", span.span_id),
+        "parent_span_id": span.parent_span_id if span.parent_span_id.strip("0") else "",
+        "timestamp": _moment(span.start_ns),
+    }
+    for field, names in genai.TEXT_FIELDS.items():
+        value = text(attributes, names)
+        if not value and field in genai.FROM_RESOURCE:
+            value = text(resource, names)
+        if value:
+            fields[field] = value
+    if "model" not in fields:
+        if "response_model" not in fields:
+            raise UnreadableError("model", "no model: set `gen_ai.request.model` (or `llm.model_name`)")
+        fields["model"] = fields["response_model"]
+    fields["tenant_id"] = tenant_of(attributes, resource, tenant)
+    if version := _template(attributes) or text(resource, genai.TEMPLATE_VERSION):
+        fields["prompt_template_version"] = version
+    _normalise(fields, attributes)
+    fields["status"] = _status(span, fields.get("error_type", ""))
+    fields["tokens"] = usage(attributes, resource, failed=fields["status"] != "ok")
+    if span.end_ns > span.start_ns:
+        fields["latency_ms"] = (span.end_ns - span.start_ns) / 1e6
+    ttft = _ttft(span)
+    if ttft is not None and ttft <= fields.get("latency_ms", math.inf):
+        fields["ttft_ms"] = ttft
+    cost = number(attributes, genai.COST)
+    if cost is not None and math.isfinite(cost):
+        # The shortest decimal that is this float, not the float's binary expansion.
+        fields["cost_usd"] = Decimal(repr(cost))
+    if wants_text(fields["tenant_id"]):
+        fields["input"] = input_text(span)
+        fields["output"] = output_text(span)
+        fields["context"] = context_text(span)
+    fields["attributes"] = _others(span)
+    return fields
+
+
+def tenant_of(attributes: Attributes, resource: Attributes, header: str = "") -> str:
+    """Whose call it is: as the span, the resource, the request or the gateway says; else the service."""
+    return (
+        text(attributes, genai.TENANT)
+        or text(resource, genai.TENANT)
+        or header
+        or text(attributes, genai.GATEWAY_TENANT)
+        or text(resource, (genai.SERVICE_NAME,))
+        or DEFAULT_TENANT
+    )
+
+
+def _id(field: str, value: str) -> str:
+    if not value.strip("0"):
+        raise UnreadableError(field, f"`{field}` is empty or all zeros")
+    return value
+
+
+def _moment(nanoseconds: int) -> datetime:
+    if not 0 < nanoseconds <= _LAST_NS:
+        raise UnreadableError("timestamp", f"`startTimeUnixNano` = {nanoseconds} is no time of a call")
+    seconds, rest = divmod(nanoseconds, 10**9)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
+
+
+def _template(attributes: Attributes) -> str:
+    whole = text(attributes, genai.TEMPLATE_VERSION)
+    if whole:
+        return whole
+    return "-".join(
+        part
+        for part in (text(attributes, genai.TEMPLATE_NAME), text(attributes, genai.TEMPLATE_NUMBER))
+        if part
+    )
+
+
+def _normalise(fields: dict[str, Any], attributes: Attributes) -> None:
+    if "provider" in fields:
+        name = fields["provider"].lower()
+        fields["provider"] = genai.PROVIDERS.get(name, name)
+    if "pricing_tier" in fields:
+        fields["pricing_tier"] = genai.PRICING_TIERS.get(fields["pricing_tier"].lower(), "standard")
+    if "modality" in fields and "assay.modality" not in attributes:
+        fields["modality"] = genai.MODALITIES.get(fields["modality"], "")
+    if "finish_reason" in fields:
+        fields["finish_reason"] = _first(fields["finish_reason"])[:256]
+    if "error_type" in fields:
+        fields["error_type"] = fields["error_type"][:256]
+
+
+def _first(text: str) -> str:
+    """The first of a list that was written as JSON text (LiteLLM does)."""
+    if text.startswith("["):
+        try:
+            items = msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            return text
+        return str(items[0]) if isinstance(items, list) and items else ""
+    return text
+
+
+def _status(span: OtlpSpan, error_type: str) -> str:
+    said = span.attributes.get("assay.status")
+    if isinstance(said, str) and said:
+        return said
+    if error_type.lower() in genai.ABORTED:
+        return "aborted"
+    return "error" if span.status_code == _ERROR or error_type else "ok"
+
+
+def _ttft(span: OtlpSpan) -> float | None:
+    for name, milliseconds in genai.TTFT:
+        value = number(span.attributes, (name,))
+        if value is not None and 0 <= value < math.inf:
+            return value * milliseconds
+    times = [event.time_ns for event in span.events if event.name in genai.FIRST_TOKEN_EVENTS]
+    return (min(times) - span.start_ns) / 1e6 if times and min(times) >= span.start_ns else None
+
+
+def _others(span: OtlpSpan) -> dict[str, str] | None:
+    """Attributes without a field of their own, as text, bounded in number and size."""
+    found: dict[str, str] = {}
+    dropped = 0
+    for name, value in span.attributes.items():
+        if name in genai.MAPPED or not name or value is None or name.startswith(genai.TEXT_PREFIXES):
+            continue
+        if len(found) == MAX_ATTRIBUTES or len(name) > MAX_NAME:
+            dropped += 1
+            continue
+        found[name] = _scalar(value)[:MAX_VALUE]
+    if service := text(span.resource, (genai.SERVICE_NAME,)):
+        found[genai.SERVICE_NAME] = service[:MAX_VALUE]
+    if dropped:
+        found["assay.attributes_dropped"] = str(dropped)
+    return found or None
+
+
+def _scalar(value: Value) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | dict):
+        return msgspec.json.encode(value).decode()
+    return str(value)
+
+
+def _payload(span: OtlpSpan) -> bytes:
+    """The span as the attribute names and values that decided, for ``ingest_rejects``."""
+    return msgspec.json.encode(
+        {"trace_id": span.trace_id, "span_id": span.span_id, "name": span.name, **span.attributes}
+    )
