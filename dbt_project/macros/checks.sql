@@ -10,3 +10,12 @@ and {{ time }} < toStartOfHour(now('UTC') - interval 10 minute)
 {{ time }} >= toStartOfDay(now('UTC')) - interval {{ var('rollup_check_days') }} day
 and {{ time }} < toStartOfDay(now('UTC') - interval 10 minute)
 {%- endmacro -%}
+
+{#- Whether `estimate` is within 1 % of the value that stands at `level` of the ranks (a billionth is left for the -#}
+{#- rounding of the comparison itself). -#}
+{%- macro rank_holds(value, estimate, level) -%}
+(
+    countIf({{ value }} < {{ estimate }} * 0.99 * (1 - 1e-9)) <= {{ level }} * count({{ value }})
+    and countIf({{ value }} <= {{ estimate }} * 1.01 * (1 + 1e-9)) >= {{ level }} * count({{ value }})
+)
+{%- endmacro -%}

@@ -34,8 +34,8 @@ coarser as (
 select
     period,
     tenant_id,
-    finer.requests,
-    coarser.requests
+    finer.requests as requests_of_finer,
+    coarser.requests as requests_of_coarser
 from finer
 full outer join coarser using (period, tenant_id)
 where

@@ -1,4 +1,4 @@
--- A call is stored once, whatever was retried, re-batched or loaded twice. (Corrections are collapsed by then.)
+-- A call is stored once, whatever was retried, re-batched or loaded twice (corrections are collapsed here).
 select
     tenant_id,
     trace_id,

@@ -47,8 +47,8 @@ rolled as (
 select
     hour,
     {{ series() }},
-    raw.requests,
-    rolled.requests
+    raw.requests as raw_requests,
+    rolled.requests as rolled_requests
 from raw
 full outer join rolled using (hour, {{ series() }})
 where

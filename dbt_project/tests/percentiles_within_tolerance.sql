@@ -1,5 +1,5 @@
--- A percentile of the histograms is within 1 % of a value at that rank: of the raw values, at most the level lies
--- more than 1 % below it, and at least the level lies at most 1 % above it.
+-- A percentile of the histograms is within 1 % of the value at that rank: at most that share of the raw
+-- values lies more than 1 % below it, and at least that share lies at most 1 % above it.
 with kpis as (
 
     select
@@ -32,16 +32,10 @@ ranks as (
     select
         traces.day as day,
         traces.tenant_id as tenant_id,
-        {%- for value, estimate, level in [
-            ('latency_ms', 'latency_p50', 0.5), ('latency_ms', 'latency_p95', 0.95),
-            ('cost', 'cost_p50', 0.5), ('cost', 'cost_p95', 0.95)
-        ] %}
-        -- A billionth, for the rounding of the comparison itself.
-        countIf(traces.{{ value }} < kpis.{{ estimate }} * 0.99 * (1 - 1e-9))
-        <= {{ level }} * count(traces.{{ value }})
-        and countIf(traces.{{ value }} <= kpis.{{ estimate }} * 1.01 * (1 + 1e-9))
-        >= {{ level }} * count(traces.{{ value }}) as {{ estimate }}_holds{% if not loop.last %},{% endif %}
-        {%- endfor %}
+        {{ rank_holds('traces.latency_ms', 'kpis.latency_p50', 0.5) }} as latency_p50_holds,
+        {{ rank_holds('traces.latency_ms', 'kpis.latency_p95', 0.95) }} as latency_p95_holds,
+        {{ rank_holds('traces.cost', 'kpis.cost_p50', 0.5) }} as cost_p50_holds,
+        {{ rank_holds('traces.cost', 'kpis.cost_p95', 0.95) }} as cost_p95_holds
     from traces
     inner join kpis on traces.day = kpis.day and traces.tenant_id = kpis.tenant_id
     group by day, tenant_id

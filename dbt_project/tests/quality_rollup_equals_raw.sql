@@ -43,8 +43,8 @@ select
     prompt_template_version,
     evaluator,
     evaluator_version,
-    raw.scores,
-    rolled.scores
+    raw.scores as raw_scores,
+    rolled.scores as rolled_scores
 from raw
 full outer join rolled using (hour, tenant_id, model, prompt_template_version, evaluator, evaluator_version)
 where

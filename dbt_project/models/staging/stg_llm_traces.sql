@@ -1,4 +1,4 @@
--- One row per call, corrections applied. For questions that the rollups cannot answer: join by trace, user, session.
+-- One row per call, corrections applied: for what the rollups cannot answer, by trace, user or session.
 with source as (
 
     select
