@@ -72,10 +72,10 @@ def opened(path: Path) -> Iterator[Opened]:
     with path.open("rb") as raw:
         stream: IO[bytes] = raw
         if path.suffix == ".gz":
-            stream = io.BufferedReader(gzip.GzipFile(fileobj=raw))  # type: ignore[arg-type]
+            stream = io.BufferedReader(gzip.GzipFile(fileobj=raw))
         elif path.suffix == ".zst":
             reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=False)
-            stream = io.BufferedReader(reader)  # type: ignore[arg-type]
+            stream = io.BufferedReader(reader)
         try:
             yield _Opened(path, raw, stream)
         except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
@@ -92,7 +92,9 @@ def inner_suffix(path: Path) -> str:
     if suffixes and suffixes[-1] in _COMPRESSED:
         suffixes.pop()
     if not suffixes or suffixes[-1] not in FORMATS:
-        raise FileError(f"{path}: the name must end in {', '.join(FORMATS)}, or one of these with .gz or .zst")
+        raise FileError(
+            f"{path}: the name must end in {', '.join(FORMATS)}, or one of these with .gz or .zst"
+        )
     return suffixes[-1]
 
 

@@ -1,4 +1,4 @@
-"""``assay load``: records of a file, or made here, through the queue into the store, counted when queryable."""
+"""``assay load``: records of a file, or made here, through the queue into the store and counted."""
 
 from __future__ import annotations
 
@@ -65,7 +65,12 @@ class Load:
     """
 
     def __init__(
-        self, settings: Settings, kind: str, source: str, *, note: Callable[[int, int], None] = lambda *_: None
+        self,
+        settings: Settings,
+        kind: str,
+        source: str,
+        *,
+        note: Callable[[int, int], None] = lambda *_: None,
     ) -> None:
         self._redis = redis.Redis.from_url(settings.redis)
         self._kind = kind
@@ -139,10 +144,15 @@ class Load:
             seconds, _ = self._redis.time()
         except redis.RedisError as error:
             raise LoadError(
-                f"the queue cannot be reached: {error}. Start Assay first (assay up), or point ASSAY_REDIS_URL at it"
+                f"the queue cannot be reached: {error}. Start Assay first (assay up), "
+                "or point ASSAY_REDIS_URL at it"
             ) from error
         if at is None or seconds - float(at) > _WRITER_GONE_S:
-            last = "no writer is running" if at is None else f"the writer stopped {seconds - float(at):.0f} s ago"
+            last = (
+                "no writer is running"
+                if at is None
+                else f"the writer stopped {seconds - float(at):.0f} s ago"
+            )
             raise LoadError(f"{last}, so nothing would be stored: start it with `assay up`. {self._again()}")
 
     def _again(self) -> str:

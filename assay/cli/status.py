@@ -66,7 +66,8 @@ def hold(settings: Settings) -> Iterator[Path]:
         except BlockingIOError:
             lock.seek(0)
             raise AlreadyRunningError(
-                f"{settings.data_dir} is in use by another `assay up` (pid {lock.read().strip() or 'unknown'}); "
+                f"{settings.data_dir} is in use by another `assay up` "
+                f"(pid {lock.read().strip() or 'unknown'}); "
                 "stop it, or choose another --data-dir and other ports"
             ) from None
         lock.truncate(0)

@@ -1,7 +1,8 @@
 """Run services in the foreground: start in order, wait until each is ready, restart what dies, stop all.
 
-Written here because no supervisor on PyPI has all three that this needs: a start ordered by readiness, no process
-left behind when the supervisor itself is killed, and a process tree per service (Dagster starts runs).
+Written here because no supervisor on PyPI has all three that this needs: a start ordered by readiness, no
+process left behind when the supervisor itself is killed, and a process tree per service (Dagster starts
+runs).
 """
 
 from __future__ import annotations

@@ -42,7 +42,8 @@ class Columns:
         names: of the columns, ``tokens.prompt`` for a nested field.
 
     Raises:
-        UnknownColumnError: a column is so close to a field's name that it must be meant for it, or stands twice.
+        UnknownColumnError: a column is so close to a field's name that it must be meant for it, or stands
+            twice.
     """
 
     def __init__(self, kind: str, names: list[str]) -> None:
@@ -60,7 +61,8 @@ class Columns:
         for name in self.left_out:
             if close := get_close_matches(name.lower(), missing, n=1, cutoff=0.8):
                 raise UnknownColumnError(
-                    f"column `{name}` is not a field of {kind}; did you mean `{close[0]}`? Rename or remove it"
+                    f"column `{name}` is not a field of {kind}; did you mean `{close[0]}`? "
+                    "Rename or remove it"
                 )
         # Required fields that may be null: there an empty cell says null.
         self._null = frozenset(_required_nullable(RECORDS[kind])) & set(self.names)
@@ -81,7 +83,9 @@ class Columns:
                 number -= 1
                 continue
             if len(cells) != len(self.names):
-                problem = f"{len(cells)} cells where the header has {len(self.names)}; quote cells with commas"
+                problem = (
+                    f"{len(cells)} cells where the header has {len(self.names)}; quote cells with commas"
+                )
                 yield Row(number, dict(zip(self.names, cells, strict=False)), problem)
                 continue
             yield self._row(number, cells)
@@ -170,7 +174,11 @@ def _one_by_one(kind: str, rows: list[Row]) -> Decoded:
 
 
 def _payload(fields: dict[str, Any]) -> bytes:
-    return msgspec.json.encode(fields, enc_hook=str) if _is_text(fields) else repr(fields).encode("utf-8", "replace")
+    return (
+        msgspec.json.encode(fields, enc_hook=str)
+        if _is_text(fields)
+        else repr(fields).encode("utf-8", "replace")
+    )
 
 
 def _is_text(fields: dict[str, Any]) -> bool:
@@ -199,7 +207,7 @@ def _required_nullable(record: type[Record]) -> list[str]:
 
 def _fields(record: type[Record]) -> tuple[msgspec.inspect.Field, ...]:
     info = msgspec.inspect.type_info(record)
-    assert isinstance(info, msgspec.inspect.StructType)  # noqa: S101
+    assert isinstance(info, msgspec.inspect.StructType)
     return info.fields
 
 

@@ -11,17 +11,18 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from assay.contracts.records import Deployment, Evaluation, Feedback, Label, Outcome, Span, Tenant
 from assay.simulator import records
+from assay.simulator.judging import verdict_of
 from assay.simulator.traffic import HUMAN_NOISE, SEED, Calls, Floats, Ints, day_of_calls
-from assay.simulator.world import SAMPLING, WORLD, World, releases_on, version
+from assay.simulator.world import WORLD, World, releases_on, version
+from evaluators import versions
+from evaluators.sampling import TIER_RATES
 
-# What the judge of `evaluators` calls itself, so that its live scores continue the generated ones.
-EVALUATOR = "llm-as-judge"
-EVALUATOR_VERSION = "v1"
-
-# Shares that the field reports: a few users in a hundred rate an answer; one answer in a hundred is unjudgeable.
+# Shares as the field reports them: a few users in a hundred rate an answer; one answer in a hundred cannot
+# be judged.
 _RATED = 0.04
 _UNKNOWN = 0.01
 _CONVERTED = 0.07
@@ -56,15 +57,22 @@ def day(
     """A day, or the part of it from ``after`` to before ``before``."""
     calls = day_of_calls(of, seed=seed, world=world, volume=volume)
     rng = np.random.default_rng((seed, of.toordinal(), 1))
-    n = len(calls)
-    inside = np.ones(n, dtype=bool)
+    inside = np.ones(len(calls), dtype=bool)
     if after is not None:
         inside &= calls.at_us >= int(after.timestamp() * 1_000_000)
     if before is not None:
         inside &= calls.at_us < int(before.timestamp() * 1_000_000)
+    return consequences(rng, calls, inside, world=world)
+
+
+def consequences(
+    rng: np.random.Generator, calls: Calls, inside: NDArray[np.bool_], *, world: World = WORLD
+) -> Day:
+    """What becomes of calls: scores, ratings, sales, escalations, labels. Only of those ``inside``."""
+    n = len(calls)
     answered = calls.status != 1
 
-    rates = np.array([SAMPLING[customer.tier] for customer, _ in world.series])[calls.series]
+    rates = np.array([TIER_RATES[customer.tier] for customer, _ in world.series])[calls.series]
     judged = answered & (rng.random(n) < rates)
     rated = answered & (calls.user >= 0) & (rng.random(n) < _RATED)
     sells = np.array([template.task_type in _SALES_TASKS for _, template in world.series])[calls.series]
@@ -82,8 +90,10 @@ def day(
         value_cents=(rng.lognormal(np.log(4200), 0.6, n)).astype(np.int64),
         escalated=_where(escalated & inside),
         labelled=_labelled(rng, calls, _where(judged & inside)),
-        labels=np.clip(np.round(calls.worth[:, None] + rng.normal(0, HUMAN_NOISE, (n, len(_RATERS))), 2), 0, 1),
-    )  # fmt: skip
+        labels=np.clip(
+            np.round(calls.worth[:, None] + rng.normal(0, HUMAN_NOISE, (n, len(_RATERS))), 2), 0, 1
+        ),
+    )
 
 
 def days(start: datetime, end: datetime, *, seed: int = SEED, volume: float = 1.0) -> Iterator[Day]:
@@ -107,38 +117,39 @@ def evaluations(of: Day) -> Iterator[Evaluation]:
         yield Evaluation(
             trace_id=of.calls.trace[i],
             span_id=of.calls.trace[i][:16],
-            evaluator=EVALUATOR,
-            evaluator_version=EVALUATOR_VERSION,
+            evaluator=versions.JUDGE,
+            # The judge's own name: its live scores continue these.
+            evaluator_version=versions.JUDGE_VERSION,
             score=None if unknown else float(of.calls.score[i]),
-            verdict="unknown" if unknown else "",
+            verdict="unknown" if unknown else verdict_of(float(of.calls.score[i])),
             confidence=None if unknown else float(of.confidence[i]),
             sampling_rate=float(of.rate[i]),
             timestamp=_after(of.calls, i, 1.6),
         )
 
 
-def feedback(of: Day) -> Iterator[Feedback]:
+def feedback(of: Day, *, delay_s: float = 70) -> Iterator[Feedback]:
     """Thumbs up and down, a minute or so after the answer."""
     for i in of.rated.tolist():
         yield Feedback(
             trace_id=of.calls.trace[i],
             user_id=_user(of.calls, i, WORLD),
             value=1.0 if of.approved[i] else -1.0,
-            timestamp=_after(of.calls, i, 70),
+            timestamp=_after(of.calls, i, delay_s),
         )
 
 
-def outcomes(of: Day) -> Iterator[Outcome]:
+def outcomes(of: Day, *, delay_s: float = 240) -> Iterator[Outcome]:
     """Conversions, with their value in dollars, and escalations to a person."""
     for i in of.converted.tolist():
         yield Outcome(
             trace_id=of.calls.trace[i],
             event="conversion",
             value=Decimal(int(of.value_cents[i])) / 100,
-            timestamp=_after(of.calls, i, 240),
+            timestamp=_after(of.calls, i, delay_s),
         )
     for i in of.escalated.tolist():
-        yield Outcome(trace_id=of.calls.trace[i], event="escalation", timestamp=_after(of.calls, i, 150))
+        yield Outcome(trace_id=of.calls.trace[i], event="escalation", timestamp=_after(of.calls, i, delay_s))
 
 
 def labels(of: Day) -> Iterator[Label]:
@@ -198,7 +209,7 @@ def _labelled(rng: np.random.Generator, calls: Calls, judged: Ints) -> Ints:
     return np.sort(rng.choice(judged, size, replace=False, p=weight / weight.sum()))
 
 
-def _where(mask: np.ndarray) -> Ints:
+def _where(mask: NDArray[np.bool_]) -> Ints:
     return np.flatnonzero(mask).astype(np.int64)
 
 

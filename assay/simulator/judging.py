@@ -1,8 +1,8 @@
 """How the simulated judge reads an answer: word overlap with what the answer could be based on.
 
-A stand-in for a model's judgement, no more: it sees whether statements are supported and whether the material was
-used, and nothing of style or truth. Traffic of the past takes its scores from the same function that judges live
-traffic, so that the two can be compared.
+A stand-in for a model's judgement, no more: it sees whether statements are supported and whether the material
+was used, and nothing of style or truth. Traffic of the past takes its scores from the same function that
+judges live traffic, so that the two can be compared.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from typing import Final
 _WORD: Final = re.compile(r"[a-z0-9]+")
 _SENTENCE: Final = re.compile(r"[^.!?\n]+[.!?]?")
 _STOP: Final = frozenset(
-    "a an and are as at be but by can for from has have how in is it its of on or that the this to was what when "
-    "which why will with you your do does i my not".split()
+    (
+        *("a", "an", "and", "are", "as", "at", "be", "but", "by", "can", "do", "does", "for", "from", "has"),
+        *("have", "how", "i", "in", "is", "it", "its", "my", "not", "of", "on", "or", "that", "the", "this"),
+        *("to", "was", "what", "when", "which", "why", "will", "with", "you", "your"),
+    )
 )
 # A sentence says the same as another when this share of its words is in it: paraphrases keep about that much.
 _SAME: Final = 0.6
@@ -33,9 +36,9 @@ def sentences(text: str) -> list[set[str]]:
 def assess(question: str, material: str, answer: str) -> float:
     """Score of an answer, 0 (useless) to 1.
 
-    0.55 for using the material (share of its sentences that the answer states), 0.35 for being supported by it
-    (share of the answer's sentences), 0.1 for answering at all. Where there is no material, the question takes
-    its place: an answer that shares no word with it is off the point.
+    0.55 for using the material (share of its sentences that the answer states), 0.35 for being supported by
+    it (share of the answer's sentences), 0.1 for answering at all. Where there is no material, the question
+    takes its place: an answer that shares no word with it is off the point.
 
     Args:
         question: what was asked.
@@ -53,3 +56,8 @@ def assess(question: str, material: str, answer: str) -> float:
     spoken = words(answer)
     used = sum(len(s & spoken) >= _SAME * len(s) for s in expected) / len(expected)
     return round(0.1 + 0.55 * used + 0.35 * supported, 4)
+
+
+def verdict_of(score: float) -> str:
+    """The word for a score, by the limits of the judge's rubric."""
+    return "good" if score >= 0.8 else "partial" if score >= 0.4 else "poor"

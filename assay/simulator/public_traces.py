@@ -1,16 +1,17 @@
 """Public request traces as records: Azure's of 2023 and Mooncake's of 2025.
 
-What is in the files and is kept exactly: times, prompt and completion tokens, and for Mooncake the cached tokens that
-follow from its prefix blocks. Everything else is **assigned**, because the traces do not tell:
+What is in the files and is kept exactly: times, prompt and completion tokens, and for Mooncake the cached
+tokens that follow from its prefix blocks. Everything else is **assigned**, because the traces do not tell:
 
-- *identity*: the hash of a record's content and of its place among records of the same content, so that the same
-  file under another name holds the same records;
+- *identity*: the hash of a record's content and of its place among records of the same content, so that the
+  same file under another name holds the same records;
 - *tenant, model, template*: drawn from that hash by the shares in :data:`AZURE` and :data:`MOONCAKE`;
-- *Mooncake's date*: its times count from the start of the trace; here that is :data:`MOONCAKE_START`, the first day
-  of the conference at which it was published.
+- *Mooncake's date*: its times count from the start of the trace; here that is :data:`MOONCAKE_START`, the
+first
+  day of the conference at which it was published.
 
-Sources: Azure/AzurePublicDataset (CC-BY 4.0; Patel et al., "Splitwise", ISCA 2024), kvcache-ai/Mooncake (Apache-2.0;
-Qin et al., "Mooncake", FAST 2025).
+Sources: Azure/AzurePublicDataset (CC-BY 4.0; Patel et al., "Splitwise", ISCA 2024), kvcache-ai/Mooncake
+(Apache-2.0; Qin et al., "Mooncake", FAST 2025).
 """
 
 from __future__ import annotations
@@ -86,7 +87,8 @@ def read(name: str, stream: IO[bytes]) -> Iterator[Parsed]:
     rows = _azure(stream) if name == "azure" else _mooncake(stream)
     while chunk := list(islice(rows, BATCH)):
         yield Parsed(
-            [row for row in chunk if isinstance(row, Record)], [row for row in chunk if isinstance(row, Reject)]
+            [row for row in chunk if isinstance(row, Record)],
+            [row for row in chunk if isinstance(row, Reject)],
         )
 
 
@@ -112,16 +114,16 @@ def _azure(stream: IO[bytes]) -> Iterator[Span | Reject]:
         try:
             timestamp = _azure_time(cells[0])
         except ValueError:
-            yield _reject(number, "TIMESTAMP", f"`TIMESTAMP` = {cells[0][:64]!r} is not a time in UTC", payload)
+            yield _reject(
+                number, "TIMESTAMP", f"`TIMESTAMP` = {cells[0][:64]!r} is not a time in UTC", payload
+            )
             continue
         tokens = [_count(cell) for cell in cells[1:]]
         if tokens[0] is None or tokens[1] is None:
             name = _AZURE_COLUMNS[1 + tokens.index(None)]
             yield _reject(number, name, f"`{name}` has to be a count of tokens", payload)
             continue
-        yield _span(
-            AZURE, ids.take(payload), timestamp, Tokens(prompt=tokens[0], completion=tokens[1])
-        )
+        yield _span(AZURE, ids.take(payload), timestamp, Tokens(prompt=tokens[0], completion=tokens[1]))
 
 
 class _Request(msgspec.Struct):
@@ -145,7 +147,9 @@ def _mooncake(stream: IO[bytes]) -> Iterator[Span | Reject]:
             request = decoder.decode(line)
             timestamp = MOONCAKE_START + timedelta(milliseconds=request.timestamp)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError, ValueError) as error:
-            yield _reject(number, "", f"not a request of a Mooncake trace: {error}", line.decode("utf-8", "replace"))
+            yield _reject(
+                number, "", f"not a request of a Mooncake trace: {error}", line.decode("utf-8", "replace")
+            )
             continue
         cached = min(_leading_run(request.hash_ids, seen) * BLOCK, request.input_length)
         seen.update(request.hash_ids)

@@ -13,7 +13,7 @@ from assay.simulator.traffic import ERRORS, STATUSES, Calls, model_name
 from assay.simulator.world import MODELS, WORLD, World
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_STATUS: tuple[Status, ...] = STATUSES  # type: ignore[assignment]
+_STATUS: tuple[Status, ...] = STATUSES
 _FINISH = ("stop", "error", "aborted")
 _ARMS = ("", "control", "treatment")
 
@@ -57,8 +57,8 @@ def spans(calls: Calls, *, world: World = WORLD, with_text: bool = False) -> Ite
         strict=True,
     )
     for (
-        index, at_us, model_index, number, prompt, completion, cached, ttft, latency, status, error, user, arm,
-        document, answer, trace,
+        index, at_us, model_index, number, prompt, completion, cached, ttft, latency, status, error,
+        user, arm, document, answer, trace,
     ) in columns:  # fmt: skip
         customer, template = series[index]
         model = MODELS[model_name(model_index)]

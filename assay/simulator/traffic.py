@@ -1,9 +1,9 @@
 """The traffic model: calls as columns of numpy arrays, all drawn from one generator.
 
-Arrival: a Poisson process per template whose rate follows the hour of the day, the day of the week and, from day to
-day, chance. Tokens: log-normal. Latency: time to first token grows with the uncached prompt, the rest with the answer.
-Worth: each answer is one of ``texts.ANSWERS`` about one of ``texts.DOCUMENTS``, and its score is what the simulated
-judge would give it.
+Arrival: a Poisson process per template whose rate follows the hour of the day, the day of the week and,
+from day to day, chance. Tokens: log-normal. Latency: time to first token grows with the uncached prompt,
+the rest with the answer. Worth: each answer is one of ``texts.ANSWERS`` about one of ``texts.DOCUMENTS``,
+and its score is what the simulated judge would give it.
 """
 
 from __future__ import annotations
@@ -142,7 +142,9 @@ def calls(
     completion = np.maximum(1, template.completion * rng.lognormal(0, template.spread, n)).astype(np.int64)
     hit = rng.random(n) < template.cache_hits
     # Providers count cached prefixes in blocks of 128 tokens.
-    cached = np.where(hit, (template.prefix * template.prompt * factor * 0.9) // 128 * 128, 0).astype(np.int64)
+    cached = np.where(hit, (template.prefix * template.prompt * factor * 0.9) // 128 * 128, 0).astype(
+        np.int64
+    )
     cached = np.minimum(cached, prompt)
 
     status = rng.choice(len(STATUSES), n, p=_STATUS_SHARES)
@@ -190,10 +192,7 @@ def _scores() -> Floats:
     """What the simulated judge gives to each answer (columns) about each document (rows)."""
     return np.array(
         [
-            [
-                assess(d.question, " ".join(d.facts), texts.answer_text(d, answer))
-                for answer in texts.ANSWERS
-            ]
+            [assess(d.question, " ".join(d.facts), texts.answer_text(d, answer)) for answer in texts.ANSWERS]
             for d in texts.DOCUMENTS
         ]
     )
@@ -217,7 +216,12 @@ def _arms(rng: np.random.Generator, template: Template, days: Ints, world: World
 
 
 def _answers(
-    rng: np.random.Generator, template: Template, treated: NDArray[np.bool_], world: World, shift: Shift | None, n: int
+    rng: np.random.Generator,
+    template: Template,
+    treated: NDArray[np.bool_],
+    world: World,
+    shift: Shift | None,
+    n: int,
 ) -> tuple[Ints, Ints]:
     documents = np.array(texts.document_indices(template.topic))
     usual = shift.answers if shift else template.answers

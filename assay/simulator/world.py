@@ -12,9 +12,6 @@ from assay.contracts.records import Capture, RiskClass, Tenant, TenantTier
 
 SOURCE: Final = "simulator"
 
-# Share of calls that are judged, by tier.
-SAMPLING: Final[dict[TenantTier, float]] = {"high_value": 1.0, "standard": 0.1, "batch": 0.01}
-
 # Probabilities of texts.ANSWERS, from complete to wrong.
 STRONG: Final = (0.62, 0.22, 0.10, 0.04, 0.02)
 FAIR: Final = (0.45, 0.30, 0.15, 0.07, 0.03)
@@ -151,7 +148,9 @@ CUSTOMERS: Final = (
                 "contract-qa", "rag", "legal", (("gemini-2.5-pro", 1.0),), 320, 9000, 380, STRONG,
                 prefix=0.75, cache_hits=0.7,
             ),
-            Template("summary", "summarisation", "legal", (("claude-opus-4-5", 1.0),), 90, 12000, 700, STRONG),
+            Template(
+                "summary", "summarisation", "legal", (("claude-opus-4-5", 1.0),), 90, 12000, 700, STRONG
+            ),
         ),
     ),
     Customer(
@@ -228,7 +227,7 @@ CUSTOMERS: Final = (
 
 @dataclass(frozen=True)
 class Experiment:
-    """An A/B test: runs in the first ``days`` days of every ``every_days`` days (so that any month has one)."""
+    """An A/B test: in the first ``days`` days of every ``every_days`` days, so that any month has one."""
 
     experiment_id: str = "short-context"
     every_days: int = 28
