@@ -209,3 +209,57 @@ ENGINE = MergeTree
 PARTITION BY toYYYYMM(received_at)
 ORDER BY (received_at, kind)
 SETTINGS non_replicated_deduplication_window = 10000;
+
+-- Which spans a trace has, and under which series they are stored: a trace id is looked up in the order of its hash,
+-- where a search of llm_traces itself would have to read nearly all of it. Hashes are xxh3 of the ids; 0: no parent.
+-- Spans that have a parent stand in partitions of their own, because "has a stored span this parent?" is asked of
+-- every block, and most traffic has no parents at all.
+CREATE TABLE IF NOT EXISTS llm_span_index
+(
+    trace_hash UInt64,
+    span_hash UInt64,
+    parent_hash UInt64,
+    timestamp DateTime64(6, 'UTC'),
+    tenant_id LowCardinality(String),
+    model LowCardinality(String),
+    prompt_template_version LowCardinality(String),
+    task_type LowCardinality(String),
+    experiment_id LowCardinality(String),
+    has_usage Bool,
+    retention_start Date
+)
+ENGINE = MergeTree
+PARTITION BY (toYYYYMM(timestamp), parent_hash != 0)
+ORDER BY (trace_hash, span_hash)
+SETTINGS index_granularity = 256, non_replicated_deduplication_window = 10000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS llm_span_index_view TO llm_span_index AS
+SELECT
+    xxh3(trace_id) AS trace_hash,
+    xxh3(span_id) AS span_hash,
+    if(parent_span_id = '', 0, xxh3(parent_span_id)) AS parent_hash,
+    timestamp,
+    tenant_id,
+    model,
+    prompt_template_version,
+    task_type,
+    experiment_id,
+    prompt_tokens + completion_tokens > 0 AS has_usage,
+    retention_start
+FROM llm_traces
+WHERE sign = 1;
+
+-- Corrections of stored telemetry, append-only: what was changed, why, by whom, and whether it is complete.
+CREATE TABLE IF NOT EXISTS corrections
+(
+    correction_id String,
+    event LowCardinality(String),
+    occurred_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC'),
+    target LowCardinality(String),
+    reason String,
+    actor String,
+    rows UInt64,
+    chunks UInt32
+)
+ENGINE = MergeTree
+ORDER BY (correction_id, occurred_at);
