@@ -5,6 +5,7 @@ This is the one place that reads the environment. A bad value fails at start wit
 
 from __future__ import annotations
 
+from decimal import Decimal
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated
@@ -38,9 +39,33 @@ class Settings(BaseSettings):
     judge_double_port: Port = 18080
     webhook_sink_port: Port = 18090
 
-    slack_webhook_url: str | None = None
+    slack_webhook_url: str | None = Field(
+        default=None, description="Slack incoming webhook of the on-call; unset: alerts are stored only"
+    )
+    experiment_webhook_url: str | None = Field(
+        default=None, description="the same for experiments, which never reach the on-call"
+    )
+    runbook_url: str | None = Field(
+        default=None, description="where your on-call's runbook is; unset: messages name docs/alerts.md"
+    )
     policy_file: Path | None = Field(default=None, description="regression policy; unset: the shipped one")
     judge_model: str = "claude-haiku-4-5"
+    judge_daily_usd: Decimal | None = Field(
+        default=Decimal(25), ge=0, description="what the judge may spend in a day (UTC); `none`: no limit"
+    )
+    judge_concurrency: PositiveInt = Field(default=8, description="calls of the judge's model at a time")
+    judge_timeout_s: Annotated[float, Field(gt=0, le=600)] = Field(
+        default=30, description="how long one call of the judge's model may take"
+    )
+    judge_repeat_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.1, description="share of the judged traces that are judged several times, for the confidence"
+    )
+    judge_max_age_s: Annotated[float, Field(gt=0)] = Field(
+        default=3600, description="spans older than this when they arrive are history, which the worker leaves"
+    )
+    heuristics_beside_judge: bool = Field(
+        default=False, description="store the scores of the heuristics where there is a judge, too"
+    )
 
     max_body_bytes: PositiveInt = Field(default=16 << 20, description="largest request body, as it is sent")
     max_decoded_bytes: PositiveInt = Field(default=64 << 20, description="largest request body, decompressed")
@@ -66,7 +91,12 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().resolve()
 
-    @field_validator("clickhouse_url")
+    @field_validator("judge_daily_usd", mode="before")
+    @classmethod
+    def _no_limit(cls, value: object) -> object:
+        return None if isinstance(value, str) and value.strip().lower() == "none" else value
+
+    @field_validator("slack_webhook_url", "experiment_webhook_url", "runbook_url", "clickhouse_url")
     @classmethod
     def _http_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):

@@ -1,7 +1,7 @@
 """The life of an alert, as append-only events: opened, updated, upgraded, acknowledged, resolved, delivered.
 
-Every event has an id that follows from what it says, and is inserted under that id: repeating a tick, a command or a
-delivery writes nothing twice.
+Every event has an id that follows from what it says, and is inserted under that id: repeating a tick, a
+command or a delivery writes nothing twice.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ class UnknownAlertError(LookupError):
 
 @dataclass(frozen=True)
 class Event:
-    """One row of ``alerts``. ``discriminator`` tells apart events of one kind that may occur more than once."""
+    """One row of ``alerts``. ``discriminator`` tells apart events of one kind that may occur more than
+    once.
+    """
 
     alert_id: str
     event: str

@@ -8,11 +8,12 @@ For every series of every scope, from the hourly rollups of production traffic::
     std        weighted interquartile range of m_h / 1.349: how far hours differ from one another
     spread     weighted median over hours of the standard deviation of single calls within the hour
 
-The hours' medians are weighted, by calls and decay, rather than the calls of all hours pooled: how far hours differ
-from one another is what z is measured in, and an hour of trouble that was not recognised as an incident moves neither
-the level nor the spread by much.
+The hours' medians are weighted, by calls and decay, rather than the calls of all hours pooled: how far hours
+differ from one another is what z is measured in, and an hour of trouble that was not recognised as an
+incident moves neither the level nor the spread by much.
 
-Hours of a page are left out (:class:`sensors.policy.Baseline`): a baseline that swallows an incident stops seeing it.
+Hours of a page are left out (:class:`sensors.policy.Baseline`): a baseline that swallows an incident stops
+seeing it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from clickhouse_connect.driver.client import Client
 
 from sensors.policy import Policy
 
-# The levels at which a past is kept. `family` is the template without its version: the past that a new version has.
+# The levels at which a past is kept. `family` is the template without its version: the past that a new
+# version has.
 SCOPES = ("tenant", "model", "template", "family", "series")
 
 # "rag-v3.2" and "rag-v3.3" are versions of "rag".
@@ -120,7 +122,7 @@ _QUALITY = _hourly(
     "llm_quality_1h",
     "evaluation_count",
     "sumMap(score_histogram)",
-    "[assay_score_quantile(histogram, 0.05), assay_score_quantile(histogram, 0.5), assay_score_quantile(histogram, 0.95)]",
+    "[" + ", ".join(f"assay_score_quantile(histogram, {level})" for level in (0.05, 0.5, 0.95)) + "]",
     f"(q[3] - q[1]) / {2 * _P95}",
     evaluator=True,
 )
@@ -134,7 +136,8 @@ _EXCLUDED = """
     FROM (
         SELECT
             tenant_id,
-            toDateTime(minIf(occurred_at, event = 'opened'), 'UTC') - toIntervalMinute({lead:UInt32}) AS began,
+            toDateTime(minIf(occurred_at, event = 'opened'), 'UTC') - toIntervalMinute({lead:UInt32})
+                AS began,
             toDateTime(
                 if(countIf(event = 'resolved') > 0, maxIf(occurred_at, event = 'resolved'),
                    toDateTime64({last:Date}, 3, 'UTC') + toIntervalDay(1)), 'UTC'
@@ -162,7 +165,8 @@ weighted AS (
             least(toUInt32({{last:Date}}), toUInt32(toDate(period_start, 'UTC')) + {{lookback:UInt32}}) + 1
         ))) AS as_of,
         dateDiff('hour', period_start, toDateTime(as_of, 'UTC')) - 1 AS age_hours,
-        toUInt64(greatest(1, round({_WEIGHT_UNITS} * n * exp2(-age_hours / 24 / {{half_life:Float64}})))) AS weight
+        exp2(-age_hours / 24 / {{half_life:Float64}}) AS decay,
+        toUInt64(greatest(1, round({_WEIGHT_UNITS} * n * decay))) AS weight
     FROM hourly
 )
 SELECT

@@ -1,4 +1,6 @@
-"""What changed with a regression: the questions that the on-call asks first, answered in two queries for all alerts."""
+"""What changed with a regression: the questions that the on-call asks first, answered in two queries for all
+alerts.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from clickhouse_connect.driver.client import Client
 
 # Share of calls that has to move to another model before the model is named as what changed.
 _MIX_SHIFT = 0.2
-# Ratios per call beyond which token counts are named; prompts and answers of one template rarely move by a third.
+# Ratios per call beyond which token counts are named; prompts and answers of one template rarely move by a
+# third.
 _TOKENS_UP, _TOKENS_DOWN = 1.3, 0.7
 _CACHE_DROP = 0.1
 _ERRORS_UP = 0.05
@@ -150,12 +153,14 @@ _CALLS = """
     SELECT
         s.alert AS alert, {after} AS after, toString(k.model) AS model,
         sum(k.request_count) AS calls, sum(k.prompt_tokens) AS prompt, sum(k.completion_tokens) AS completion,
-        sum(k.cached_tokens) AS cached, sum(k.cacheable_prompt_tokens) AS cacheable, sum(k.error_count) AS errors
+        sum(k.cached_tokens) AS cached, sum(k.cacheable_prompt_tokens) AS cacheable,
+        sum(k.error_count) AS errors
     FROM {table} AS k
     INNER JOIN subjects AS s ON k.tenant_id = s.tenant AND k.cohort = s.cohort
     WHERE {period} AND (s.template = '' OR k.prompt_template_version = s.template)
         AND k.tenant_id IN {{tenants:Array(String)}}
-        AND k.period_start >= toDateTime(arrayMin({{starts:Array(UInt32)}}), 'UTC') - toIntervalSecond({reach})
+        AND k.period_start
+            >= toDateTime(arrayMin({{starts:Array(UInt32)}}), 'UTC') - toIntervalSecond({reach})
     GROUP BY alert, model"""
 
 _TRAFFIC = (

@@ -1,4 +1,6 @@
-"""What a tick found: the verdicts of every scope, and for each tenant the one finding that explains it best."""
+"""What a tick found: the verdicts of every scope, and for each tenant the one finding that explains it
+best.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from sensors.scopes import Series, series_of
 
 Key = tuple[str, str]
 
-# The narrowest scope that explains this share of a tenant's excess is what is wrong. Below, it is only part of it.
+# The narrowest scope that explains this share of a tenant's excess is what is wrong. Below, it is only part
+# of it.
 _EXPLAINS = 0.8
 
 
@@ -193,8 +196,8 @@ def _judged(readings: Readings, policy: Policy, scope: Scope, blocked: Mapping[K
 def _variants(
     series: Series, policy: Policy
 ) -> tuple[NDArray[np.int64], list[tuple[Policy, Mapping[str, Rule]]]]:
-    """Which policy each series is judged by: production and experiments, of the common policy and of each tenant
-    that has its own.
+    """Which policy each series is judged by: production and experiments, of the common policy and of each
+    tenant that has its own.
     """
     common = [policy, *policy.by_tenant.values()]
     numbers = {tenant: n for n, tenant in enumerate(policy.by_tenant, start=1)}
@@ -228,8 +231,9 @@ def _counted(states: Iterator[NDArray[np.int64]] | Any) -> dict[str, int]:
 
 
 def _best(judged: list[_Judged], readings: Readings) -> dict[Key, Finding]:
-    """For each tenant and cohort with a rule that fires, the finding that explains it best: of the loudest ones, the
-    narrowest scope (template, then model, then the tenant as a whole) that accounts for most of the excess.
+    """For each tenant and cohort with a rule that fires, the finding that explains it best: of the loudest
+    ones, the narrowest scope (template, then model, then the tenant as a whole) that accounts for most of the
+    excess.
     """
     firing: dict[Key, list[tuple[_Judged, int]]] = {}
     for j in judged:

@@ -222,7 +222,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _merged(base: dict[str, Any], differences: dict[Any, Any]) -> dict[str, Any]:
-    """``differences`` over ``base``: mappings are merged, everything else is replaced, null rules are removed."""
+    """``differences`` over ``base``: mappings are merged, everything else is replaced, null rules are
+    removed.
+    """
     merged = dict(base)
     for key, value in differences.items():
         below = merged.get(key)

@@ -1,12 +1,12 @@
 """What one tick reads: every series' window medians beside the baseline they are compared with, in one query.
 
-Cost comes from the minute rollups, by the time of the call. Quality comes from the evaluations themselves, by the time
-at which they were **made**: a judge that is five minutes behind would otherwise leave the newest minutes of every
-window without scores. Their past is the hourly quality rollup, by the time of the call; over hours the difference
-vanishes.
+Cost comes from the minute rollups, by the time of the call. Quality comes from the evaluations themselves, by
+the time at which they were **made**: a judge that is five minutes behind would otherwise leave the newest
+minutes of every window without scores. Their past is the hourly quality rollup, by the time of the call; over
+hours the difference vanishes.
 
-Both are reduced in two steps: histograms by cell (tenant, cohort, model, template) and bucket of time, then windows as
-unions of buckets. So overlapping windows cost no second pass over the data.
+Both are reduced in two steps: histograms by cell (tenant, cohort, model, template) and bucket of time, then
+windows as unions of buckets. So overlapping windows cost no second pass over the data.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Names:
 class Readings:
     """One row per measure, level, series, evaluator and frame with data, as columns of equal length.
 
-    ``median``, ``baseline``, ``std`` and ``spread`` are USD per call or scores; NaN where there is no baseline.
+    ``median``, ``baseline``, ``std`` and ``spread`` are USD per call or scores; NaN where there is no past.
     """
 
     end: datetime
@@ -131,7 +131,8 @@ def levels(policy: Policy) -> list[Level]:
 def window_end(now: datetime, policy: Policy) -> datetime:
     """End of the newest minute that is looked at: the one in which the settled data ends."""
     settled = now.astimezone(UTC) - timedelta(seconds=policy.timing.settle_seconds)
-    return settled.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    minute = settled.replace(second=0, microsecond=0)
+    return minute if minute == settled else minute + timedelta(minutes=1)
 
 
 def read(client: Client, policy: Policy, now: datetime) -> Readings:
@@ -267,7 +268,8 @@ def _windows(measure: str, frames: Frames, wanted: list[Level], ago: timedelta) 
     else:
         source, evaluator = "llm_evaluations", "concat(evaluator, '@', evaluator_version)"
         size, quantile = "sum(toInt64(sign))", "assay_score_quantile"
-        histogram = "sumMap(map(assay_score_bucket(assumeNotNull(score)), toInt64(sign * round(1000 / sampling_rate))))"
+        weight = "toInt64(sign * round(1000 / sampling_rate))"
+        histogram = f"sumMap(map(assay_score_bucket(assumeNotNull(score)), {weight}))"
         # A score of a thousandth of a second ago is in the newest minute, whose age is 1.
         age = f"intDiv(dateDiff('microsecond', timestamp, {end}) - 1, 60000000) + 1"
         where = (
@@ -282,7 +284,9 @@ def _windows(measure: str, frames: Frames, wanted: list[Level], ago: timedelta) 
         evaluator, frame,
         sum(n) AS count, {quantile}(sumMap(histogram), 0.5) AS median
     FROM (
-        SELECT tenant, cohort, cell_model, cell_template, evaluator, frame, sum(n) AS n, sumMap(histogram) AS histogram
+        SELECT
+            tenant, cohort, cell_model, cell_template, evaluator, frame,
+            sum(n) AS n, sumMap(histogram) AS histogram
         FROM (
             SELECT
                 toString(tenant_id) AS tenant, toString(cohort) AS cohort, toString(model) AS cell_model,

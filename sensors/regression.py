@@ -86,8 +86,8 @@ def plan(
 ) -> list[Event]:
     """The events that follow from what was found and what is open. Pure.
 
-    One alert per tenant and cohort at a time: a louder finding upgrades it, any other keeps it open, and it is
-    resolved once it has been quiet, with data to show it, for ``quiet_minutes``.
+    One alert per tenant and cohort at a time: a louder finding upgrades it, any other keeps it open, and it
+    is resolved once it has been quiet, with data to show it, for ``quiet_minutes``.
     """
     events: list[Event] = []
     is_open = {(a.tenant_id, a.cohort): a for a in known if a.status != "resolved"}
@@ -117,7 +117,8 @@ def plan(
                 )
             )
         elif alert.cohort == "experiment" and key not in judgement.present and silence >= longest:
-            # Production without traffic is not resolved: nothing shows that it is well. An experiment just ends.
+            # Production without traffic is not resolved: nothing shows that it is well. An experiment just
+            # ends.
             events.append(alert.event("resolved", now, summary="the experiment sends no more traffic"))
     return events
 
@@ -125,8 +126,8 @@ def plan(
 def _blocked(
     readings: Readings, policy: Policy, known: Sequence[Alert], now: datetime
 ) -> dict[tuple[str, str], datetime]:
-    """For tenants whose alert is over: the time before which no window may reach, so that the end of an incident
-    does not open it again. A time in the future is silence.
+    """For tenants whose alert is over: the time before which no window may reach, so that the end of an
+    incident does not open it again. A time in the future is silence.
     """
     blocked: dict[tuple[str, str], datetime] = {}
     for alert in known:

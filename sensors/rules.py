@@ -36,7 +36,7 @@ class State(IntEnum):
 class Measure:
     """One measure (cost or quality) of every series in one frame, as arrays of equal length.
 
-    ``now`` and ``expected`` are in USD per call or in scores; what is expected is made of the baselines of the same
+    ``now`` and ``expected`` are USD per call or scores; what is expected is made of the baselines of the same
     mix of templates. ``z`` is in standard deviations. ``count`` are priced calls or scores in the frame.
     ``coverage`` is the share of them that has a baseline, ``hours`` and ``past`` what that rests on.
     """
@@ -80,9 +80,10 @@ class Figures:
 class Verdicts:
     """One entry per series.
 
-    ``level`` and ``rule`` (index in the policy's rules, −1 for none) of the loudest rule that fires, ``window`` the
-    shortest window in which it does. ``holding``: the change is still there, at half of a rule's distance or more
-    (what keeps an open alert open). ``cost_state`` and ``quality_state`` are those of the longest window.
+    ``level`` and ``rule`` (index in the policy's rules, −1 for none) of the loudest rule that fires,
+    ``window`` the shortest window in which it does. ``holding``: the change is still there, at half of a
+    rule's distance or more (what keeps an open alert open). ``cost_state`` and ``quality_state`` are those of
+    the longest window.
     """
 
     level: Ints
@@ -106,8 +107,8 @@ def decide(
     """Judge every series.
 
     A rule fires in a window where its conditions hold in the window as it is now and as it was
-    ``persistence_minutes`` ago, with enough data and significance each time, and where the end of the window still
-    shows at least half of the rule's distance: a blip that is over fires nothing.
+    ``persistence_minutes`` ago, with enough data and significance each time, and where the end of the window
+    still shows at least half of the rule's distance: a blip that is over fires nothing.
 
     Args:
         now: figures of each window.
@@ -185,8 +186,8 @@ def _fires(
     return holds
 
 
-# Calls and scores below which the end of a window says nothing about whether the change is still there, and how
-# improbable so few calls must be, at the window's own rate, to say that it is not.
+# Calls and scores below which the end of a window says nothing about whether the change is still there, and
+# how improbable so few calls must be, at the window's own rate, to say that it is not.
 _SAYS_SOMETHING = 3
 _IMPROBABLE = 0.05
 
@@ -194,9 +195,10 @@ _IMPROBABLE = 0.05
 def _still(rule: Rule, end: Figures, due: Floats) -> Bools:
     """Where the end of the window shows half of the rule's distance, or too little to tell.
 
-    ``due`` is how many calls it would hold at the window's rate: a series that stopped is not regressing any more.
+    ``due`` is how many calls it would hold at the window's rate: a series that stopped is not regressing any
+    more.
     """
-    still = ~((end.cost.count < _SAYS_SOMETHING) & (pdtr(end.cost.count, due) < _IMPROBABLE))
+    still: Bools = ~((end.cost.count < _SAYS_SOMETHING) & (pdtr(end.cost.count, due) < _IMPROBABLE))
     if rule.needs_cost:
         least = (rule.cost_ratio_above or 1.0) ** 0.5
         still &= ~((end.cost.count >= _SAYS_SOMETHING) & (end.cost.ratio <= least))

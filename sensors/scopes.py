@@ -1,15 +1,16 @@
 """From readings by stratum to figures by scope: like is compared with like, then added up.
 
-For the tenant (and the model) each template is referred to its own baseline, and the parts are added with the weights
-of the mix as it is now::
+For the tenant (and the model) each template is referred to its own baseline, and the parts are added with the
+weights of the mix as it is now::
 
     now       Σ n_t · median_t / Σ n_t             over templates t with a baseline
     expected  Σ n_t · baseline_t / Σ n_t
     variance  (Σ n_t · std_t)² + Σ n_t² · 1.57 · spread_t² / n_t,   over (Σ n_t)²
 
-Requests that move between unchanged templates change both sides alike, so a shift of mix moves no ratio. Hour-to-hour
-spreads add up linearly, because what moves them (the judge, the provider) moves all templates together; sampling errors
-are independent. π/2 = 1.57 is the variance of a median of normal values relative to that of their mean.
+Requests that move between unchanged templates change both sides alike, so a shift of mix moves no ratio.
+Hour-to-hour spreads add up linearly, because what moves them (the judge, the provider) moves all templates
+together; sampling errors are independent. π/2 = 1.57 is the variance of a median of normal values relative to
+that of their mean.
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ def series_of(readings: Readings, policy: Policy, scope: Scope) -> Series:
 
 
 def _evaluators(readings: Readings) -> NDArray[np.int64]:
-    """For each row, the number of the evaluator whose scores count for its tenant and cohort, −1 for none: the one
-    with a baseline and the most scores. Scores of different evaluators are never mixed.
+    """For each row, the number of the evaluator whose scores count for its tenant and cohort, −1 for none:
+    the one with a baseline and the most scores. Scores of different evaluators are never mixed.
     """
     whose, _ = _grouped([readings.tenant, readings.cohort], np.arange(readings.frame.size))
     chosen = np.full(int(whose.max(initial=-1)) + 1, -1, np.int64)
@@ -125,7 +126,8 @@ def _measure(
     with np.errstate(divide="ignore", invalid="ignore"):
         if policy.sampling_error:
             single = _MEDIAN_VARIANCE * np.square(spread)
-            # Hourly medians of few calls differ by chance alone; that part is counted below, for this window's size.
+            # Hourly medians of few calls differ by chance alone; that part is counted below, for this
+            # window's size.
             between = np.sqrt(np.maximum(np.square(std) - single * hours / past, 0.0))
             sampling = single / n
         else:
