@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from orchestration.defs.alerts.assets import alerts
 from orchestration.defs.alerts.sensors import regression_sensor
 from orchestration.defs.baselines.assets import ewma_baselines
 from orchestration.defs.baselines.jobs import baselines_job
@@ -17,7 +18,7 @@ from orchestration.defs.traces.sensors import telemetry_checks_sensor, telemetry
 from orchestration.resources import Store, dbt_resource
 
 defs = dg.Definitions(
-    assets=[*RAW_ASSETS, dbt_models, ewma_baselines],
+    assets=[*RAW_ASSETS, alerts, dbt_models, ewma_baselines],
     asset_checks=RAW_CHECKS,
     jobs=[dbt_job, baselines_job],
     schedules=[daily_dbt_schedule, daily_baselines_schedule],

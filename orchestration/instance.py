@@ -1,14 +1,16 @@
 """One Dagster instance in the data directory: its configuration and its processes.
 
-Dagster itself is not imported here: the command line reads this on every call.
+Dagster itself is imported by :func:`prepare` alone: the command line reads this module on every call.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,12 +51,13 @@ def home(settings: Settings) -> Path:
 
 
 def prepare(settings: Settings) -> None:
-    """Write ``dagster.yaml`` and the workspace that the processes share. Repeatable."""
+    """Write ``dagster.yaml`` and the shared workspace, and create the databases. Repeatable."""
     folder = home(settings)
     folder.mkdir(parents=True, exist_ok=True)
     _socket(settings).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _write(folder / "dagster.yaml", instance_configuration(settings))
     _write(folder / "workspace.yaml", workspace_configuration(settings))
+    _create_databases(folder)
 
 
 def instance_configuration(settings: Settings) -> dict[str, Any]:
@@ -131,6 +134,21 @@ def dagster_processes(settings: Settings) -> list[Process]:
             ready=readiness.daemon(settings.dagster),
         ),
     ]
+
+
+def _create_databases(folder: Path) -> None:
+    """Create Dagster's databases, or bring them up to its version: processes that start together get in each
+    other's way doing that.
+    """
+    from dagster import DagsterInstance
+
+    # It prints its progress, which is nobody's business here.
+    with (
+        redirect_stdout(io.StringIO()),
+        redirect_stderr(io.StringIO()),
+        DagsterInstance.from_config(str(folder)) as instance,
+    ):
+        instance.upgrade()
 
 
 def _socket(settings: Settings) -> Path:

@@ -23,8 +23,8 @@ def _raw(name: str, description: str, *, warn: timedelta, fail: timedelta) -> dg
 llm_traces = _raw(
     "llm_traces",
     "Token accounting: one row per call of a model.",
-    warn=timedelta(minutes=5),
-    fail=timedelta(minutes=15),
+    warn=timedelta(minutes=10),
+    fail=timedelta(minutes=20),
 )
 llm_evaluations = _raw(
     "llm_evaluations",
