@@ -15,13 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from assay.cli import console
-from assay.cli.loading import KINDS, PUBLIC_FORMATS, load_file
-from assay.cli.services import CHOICES
+from assay.cli.services import CHOICES, everything
 from assay.cli.status import collect
 from assay.cli.up import up as run_up
 from assay.settings import Settings, SettingsError, load_settings
 from assay.warehouse.client import connect
-from sensors import alerts as lifecycle
 
 app = typer.Typer(
     help="Watches what LLM traffic costs and what it is worth, in real time, and acts on both.",
@@ -31,6 +29,12 @@ app = typer.Typer(
 )
 alerts_app = typer.Typer(help="See and answer alerts.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(alerts_app, name="alerts")
+simulate_app = typer.Typer(
+    help="Generated traffic, marked as such, for trying things out.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(simulate_app, name="simulate")
 
 out = Console()
 DataDir = Annotated[Path | None, typer.Option(help="State of the embedded services (ASSAY_DATA_DIR).")]
@@ -82,7 +86,8 @@ def status(
     data_dir: DataDir = None,
 ) -> None:
     """Whether each service does its work. Exits with 1 where one does not."""
-    state = asyncio.run(collect(_settings(data_dir)))
+    settings = _settings(data_dir)
+    state = asyncio.run(collect(settings, everything(settings)))
     if as_json:
         out.print_json(json.dumps(state.as_dict()))
     else:
@@ -107,13 +112,22 @@ def load(
     as_json: Annotated[bool, typer.Option("--json", help="No progress bar; the counts alone.")] = False,
 ) -> None:
     """Load records from .ndjson, .csv or .parquet (also .gz, .zst); returns when they are queryable."""
+    # Readers and simulator are loaded where they are needed: the supervisor idles in little memory.
+    from assay.cli.files import FileError
+    from assay.cli.loading import KINDS, PUBLIC_FORMATS, LoadError, load_file
+    from assay.simulator.public_traces import TraceError
+
     if file_format.value in PUBLIC_FORMATS and kind is not Kind.SPANS:
         raise typer.BadParameter(
             f"--format {file_format.value} holds spans: assay load spans FILE --format …"
         )
     settings = _settings(None)
     with console.progress(hidden=as_json) as bar:
-        counts = load_file(settings, KINDS[kind.value], file, file_format.value, bar)
+        try:
+            counts = load_file(settings, KINDS[kind.value], file, file_format.value, bar)
+        except (FileError, TraceError, LoadError) as error:
+            bar.stop()
+            _fail(str(error))
     typer.echo(json.dumps(counts))
 
 
@@ -158,6 +172,8 @@ def alerts_list(
 @alerts_app.command("ack")
 def alerts_ack(alert_id: str, by: Annotated[str, typer.Option(help="Who is looking at it.")]) -> None:
     """Acknowledge an alert: somebody is looking at it."""
+    from sensors import alerts as lifecycle
+
     with connect(_settings(None)) as client:
         try:
             lifecycle.acknowledge(client, alert_id, by=by)
@@ -169,6 +185,8 @@ def alerts_ack(alert_id: str, by: Annotated[str, typer.Option(help="Who is looki
 @alerts_app.command("resolve")
 def alerts_resolve(alert_id: str, by: Annotated[str, typer.Option(help="Who resolved it.")]) -> None:
     """Resolve an alert by hand."""
+    from sensors import alerts as lifecycle
+
     with connect(_settings(None)) as client:
         try:
             lifecycle.resolve(client, alert_id, by=by)
@@ -177,14 +195,62 @@ def alerts_resolve(alert_id: str, by: Annotated[str, typer.Option(help="Who reso
     typer.echo(f"{alert_id} resolved by {by}")
 
 
+@simulate_app.command("traffic")
+def simulate_traffic(
+    rate: Annotated[float, typer.Option(min=0.01, max=500, help="Calls a second on average.")] = 4.0,
+    duration: Annotated[float, typer.Option(min=0, help="Seconds; 0: until Ctrl-C.")] = 0,
+) -> None:
+    """Send live traffic to the collector over HTTP."""
+    from assay.simulator import live
+
+    sent = asyncio.run(live.run(_settings(None), rate=rate, duration_s=duration))
+    typer.echo(json.dumps({"accepted": sent}))
+
+
+@simulate_app.command("history")
+def simulate_history(
+    days: Annotated[int, typer.Option(min=1, max=365, help="Days up to now.")] = 30,
+    volume: Annotated[float, typer.Option(min=0.001, max=100, help="1: about 7,500 calls a weekday.")] = 1.0,
+) -> None:
+    """Load generated days through the queue, with scores, outcomes and labels, and their baselines."""
+    from assay.cli.demo import load_past
+    from assay.cli.loading import LoadError
+
+    settings = _settings(None)
+    with console.progress() as bar:
+        try:
+            loaded = load_past(settings, bar, days=days, volume=volume)
+        except LoadError as error:
+            bar.stop()
+            _fail(str(error))
+    typer.echo(json.dumps({"accepted": loaded.counts, "baselines": loaded.baselines}))
+
+
+@simulate_app.command("incident")
+def simulate_incident(
+    in_seconds: Annotated[float, typer.Option(min=0, help="Seconds from now.")] = 25,
+    minutes: Annotated[float, typer.Option(min=0.1, max=1440, help="How long it lasts.")] = 15,
+) -> None:
+    """Let the running traffic move one template to another model: cost × 3, worse answers."""
+    from assay.cli.demo import schedule_incident
+
+    planned = schedule_incident(_settings(None), in_seconds=in_seconds, minutes=minutes)
+    typer.echo(json.dumps({"start": planned.start.isoformat(), "end": planned.end.isoformat()}))
+
+
 def _settings(data_dir: Path | None) -> Settings:
     try:
         settings = load_settings()
     except SettingsError as error:
         _fail(str(error))
-    return settings if data_dir is None else Settings(**{**settings.model_dump(), "data_dir": data_dir})
+    # A copy keeps what only the environment can give (names of providers' own variables).
+    return settings if data_dir is None else settings.model_copy(update={"data_dir": data_dir.resolve()})
 
 
 def _fail(message: str) -> None:
     typer.secho(message, fg=typer.colors.RED, err=True)
     raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

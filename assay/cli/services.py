@@ -129,6 +129,28 @@ def simulators(settings: Settings) -> list[Service]:
     ]
 
 
+def traffic(settings: Settings) -> list[Service]:
+    """The demo's live traffic."""
+    return [
+        Service(
+            name="traffic",
+            argv=[_PYTHON, "-m", "assay.simulator.live"],
+            ready=health.heartbeat(settings.redis, "assay:simulator:status", max_age_s=30),
+        )
+    ]
+
+
+def everything(settings: Settings) -> list[Service]:
+    """Every service that may run on a data directory."""
+    return [
+        *simulators(settings),
+        *stores(settings),
+        *workers(settings),
+        *orchestrators(settings),
+        *traffic(settings),
+    ]
+
+
 def with_environment(services: Sequence[Service], settings: Settings) -> list[Service]:
     """The services, each with the settings in its environment."""
     shared = environment(settings)

@@ -156,7 +156,7 @@ class Supervisor:
                 stderr=log,
                 env={**os.environ, **service.env},
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
         self._processes[service.name] = process
         self._on_change({name: p.pid for name, p in self._processes.items()})
@@ -171,7 +171,7 @@ class Supervisor:
         return "\n".join([f"The end of {path}:", *(f"    {line}" for line in lines)])
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """In the child: be killed by the kernel if the supervisor is (Linux; elsewhere nothing does this)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,151 @@
+"""What ``assay up --demo`` adds: stand-ins for the outside, a generated past, live traffic, an incident."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+import redis
+from pydantic import SecretStr
+from rich.progress import Progress
+
+import sensors.policy
+from assay.cli.loading import load_batches
+from assay.collector.native import Parsed
+from assay.contracts.records import Record
+from assay.settings import Settings
+from assay.simulator import history, incident
+from assay.simulator.world import SOURCE
+from assay.warehouse.client import connect
+from sensors import baselines
+
+DAYS: Final = 30
+# Long enough that the alert opens, is seen, and is resolved while somebody still looks.
+INCIDENT_MINUTES: Final = 15
+_BATCH: Final = 4000
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a past consists of: accepted records by kind, and baselines."""
+
+    counts: dict[str, int]
+    baselines: int
+
+
+def stand_ins(settings: Settings) -> tuple[Settings, list[str]]:
+    """Settings that point at stand-ins for whatever is not configured, and the names of those needed."""
+    update: dict[str, object] = {}
+    needed = []
+    if settings.anthropic_api_key is None:
+        needed.append("judge-double")
+        update["anthropic_base_url"] = f"http://{settings.host}:{settings.judge_double_port}"
+        # The client wants one; the stand-in takes any.
+        update["anthropic_api_key"] = SecretStr("simulated")
+    if settings.slack_webhook_url is None:
+        needed.append("webhook-sink")
+        sink = f"http://{settings.host}:{settings.webhook_sink_port}"
+        update["slack_webhook_url"] = f"{sink}/services/T0DEMO/B0DEMO/simulated"
+    return settings.model_copy(update=update), needed
+
+
+def load_past(settings: Settings, progress: Progress, *, days: int = DAYS, volume: float = 1.0) -> Loaded:
+    """Generate the days up to now, load them through the queue, and compute their baselines.
+
+    Repeatable: what is stored already counts as duplicates, and where a past was loaded completely before, only
+    the time since then is generated.
+
+    Raises:
+        LoadError: it did not finish.
+    """
+    now = datetime.now(UTC).replace(microsecond=0)
+    mark = _Mark(settings)
+    start = max(now - timedelta(days=days), mark.until or now - timedelta(days=days))
+    progress_of = _Bars(progress)
+
+    def load(kind: str, name: str, records: Iterator[Record]) -> int:
+        counts = load_batches(settings, kind, SOURCE, _batches(records), note=progress_of(name))
+        return counts["accepted"]
+
+    past = list(history.days(start, now, volume=volume))
+    spans = chain.from_iterable(history.spans(day, start, now) for day in past)
+    counts = {
+        "tenants": load("tenant", "tenants", iter(history.tenants())),
+        "deployments": load("deployment", "deployments", history.deployments(start, now)),
+        "spans": load("span", "calls", spans),
+    }
+    for name, kind, make in (
+        ("evaluations", "evaluation", history.evaluations),
+        ("feedback", "feedback", history.feedback),
+        ("outcomes", "outcome", history.outcomes),
+        ("labels", "label", history.labels),
+    ):
+        # Nobody has answered yet to what happened just now.
+        records = (record for day in past for record in make(day) if record.timestamp < now)
+        counts[name] = load(kind, name, records)
+    with connect(settings) as client:
+        policy = sensors.policy.load(settings.policy_file)
+        stored = baselines.refresh(client, (now - timedelta(days=days - 1)).date(), now.date(), policy)
+    mark.set(now)
+    return Loaded(counts, sum(stored.values()))
+
+
+def schedule_incident(
+    settings: Settings, *, in_seconds: float = 25, minutes: float = INCIDENT_MINUTES
+) -> incident.Incident:
+    """Let the running simulator show an incident; returns when it starts and ends."""
+    start = datetime.now(UTC) + timedelta(seconds=in_seconds)
+    planned = incident.Incident(start, start + timedelta(minutes=minutes))
+    with redis.Redis.from_url(settings.redis) as client:
+        incident.schedule(client, planned)
+    return planned
+
+
+class _Mark:
+    """Until when the past of a store was loaded completely."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._path: Path = settings.data_dir / "demo" / "loaded.json"
+        self._store = f"{settings.clickhouse}/{settings.clickhouse_database}"
+
+    @property
+    def until(self) -> datetime | None:
+        """None where this store's never was."""
+        if not self._path.exists():
+            return None
+        found = json.loads(self._path.read_text(encoding="utf-8"))
+        return datetime.fromisoformat(found["until"]) if found["store"] == self._store else None
+
+    def set(self, until: datetime) -> None:
+        """Everything before ``until`` is stored."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = self._path.with_suffix(".tmp")
+        scratch.write_text(json.dumps({"store": self._store, "until": until.isoformat()}), encoding="utf-8")
+        scratch.replace(self._path)
+
+
+class _Bars:
+    """One progress bar per kind of record."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def __call__(self, name: str) -> Callable[[int, int], None]:
+        bar = self._progress.add_task(f"simulated {name}", total=None)
+        return lambda stored, published: self._progress.update(bar, completed=stored, total=published)
+
+
+def _batches(records: Iterator[Record]) -> Iterator[Parsed]:
+    batch: list[Record] = []
+    for record in records:
+        batch.append(record)
+        if len(batch) == _BATCH:
+            yield Parsed(batch, [])
+            batch = []
+    if batch:
+        yield Parsed(batch, [])

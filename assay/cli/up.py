@@ -1,0 +1,189 @@
+"""``assay up``: every service in the foreground, in order, and none left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import psutil
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from rich.table import Table
+
+from assay.cli import ports, schema, services
+from assay.cli.console import stderr
+from assay.cli.status import AlreadyRunningError, hold, write_state
+from assay.cli.supervisor import Service, StartError, Supervisor, die_with_parent
+from assay.settings import Settings
+from assay.warehouse.dbt import DbtError
+from assay.warehouse.migrations import MigrationError
+from orchestration import instance
+
+_STORES = frozenset({"clickhouse", "valkey"})
+
+
+class DemoError(RuntimeError):
+    """The generated past could not be loaded."""
+
+
+@dataclass
+class Plan:
+    """What is started, in this order."""
+
+    stand_ins: list[Service] = field(default_factory=list)
+    stores: list[Service] = field(default_factory=list)
+    workers: list[Service] = field(default_factory=list)
+    orchestrators: list[Service] = field(default_factory=list)
+    traffic: list[Service] = field(default_factory=list)
+
+    @property
+    def all(self) -> list[Service]:
+        """Every service."""
+        return [*self.stand_ins, *self.stores, *self.workers, *self.orchestrators, *self.traffic]
+
+
+def plan(settings: Settings, chosen: Sequence[str], stand_ins: Sequence[str], *, demo: bool) -> Plan:
+    """The services that were chosen, and what the demo adds."""
+
+    def of(found: list[Service]) -> list[Service]:
+        return services.with_environment([s for s in found if s.choice in chosen], settings)
+
+    needed = [s for s in services.simulators(settings) if s.name in stand_ins]
+    return Plan(
+        stand_ins=services.with_environment(needed, settings),
+        stores=of(services.stores(settings)),
+        workers=of(services.workers(settings)),
+        orchestrators=of(services.orchestrators(settings)),
+        traffic=services.with_environment(services.traffic(settings), settings) if demo else [],
+    )
+
+
+async def up(settings: Settings, *, chosen: Sequence[str], demo: bool) -> int:
+    """Run the chosen services until SIGINT or SIGTERM; return the exit code."""
+    names: list[str] = []
+    if demo:
+        # Imported here alone: a supervisor that idles has no need of a traffic generator in its memory.
+        from assay.cli.demo import stand_ins
+
+        settings, names = stand_ins(settings)
+    try:
+        with hold(settings) as state:
+            wanted = plan(settings, chosen, names, demo=demo)
+            ports.check(settings, [service.name for service in wanted.all])
+            return await _supervise(settings, wanted, state_file=state, demo=demo)
+    except (AlreadyRunningError, ports.PortTakenError) as error:
+        stderr.print(f"[red]{error}[/]")
+        return 1
+
+
+async def _supervise(settings: Settings, wanted: Plan, *, state_file: object, demo: bool) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    supervisor = Supervisor(
+        wanted.all,
+        log_dir=settings.data_dir / "logs",
+        report=lambda name, what: stderr.print(f"  {name}: {what}", highlight=False),
+        on_change=lambda pids: write_state(state_file, pids),  # type: ignore[arg-type]
+    )
+    work = asyncio.create_task(_bring_up(settings, wanted, supervisor, demo=demo))
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+            await stopped
+        return 0
+    except (StartError, MigrationError, DbtError, DemoError, ClickHouseError) as error:
+        stderr.print(f"[red]{error}[/]", highlight=False)
+        return 1
+    finally:
+        for task in (work, stopped):
+            task.cancel()
+        await asyncio.gather(work, stopped, return_exceptions=True)
+        stderr.print("Stopping …")
+        await supervisor.stop()
+
+
+async def _bring_up(settings: Settings, wanted: Plan, supervisor: Supervisor, *, demo: bool) -> None:
+    began = time.monotonic()
+    stderr.print(
+        f"Starting on {settings.data_dir}; logs are in {settings.data_dir / 'logs'}", highlight=False
+    )
+    # The stand-ins need nothing, and the schema needs ClickHouse alone.
+    await supervisor.start_together([*wanted.stores, *wanted.stand_ins])
+    if wanted.workers or wanted.orchestrators:
+        with stderr.status("Schema and rollups …"):
+            done = await asyncio.to_thread(schema.bring_up_to_date, settings)
+        stderr.print(f"  schema: {done}", highlight=False)
+    if wanted.orchestrators:
+        instance.prepare(settings)
+    # Dagster takes longest: it starts while the others do, its own processes one after another.
+    await asyncio.gather(supervisor.start_together(wanted.workers), supervisor.start(wanted.orchestrators))
+    stderr.print(f"[green]Up after {time.monotonic() - began:.0f} s.[/]", highlight=False)
+    _tell(wanted)
+    if demo:
+        await _demonstrate(settings, wanted, supervisor, began)
+
+
+async def _demonstrate(settings: Settings, wanted: Plan, supervisor: Supervisor, began: float) -> None:
+    from assay.cli.demo import INCIDENT_MINUTES, schedule_incident
+
+    await _load_past(settings)
+    planned = await asyncio.to_thread(schedule_incident, settings)
+    await supervisor.start(wanted.traffic)
+    stderr.print(
+        f"[green]The demo runs after {time.monotonic() - began:.0f} s.[/] Live traffic flows. "
+        f"At {planned.start:%H:%M:%S} UTC the template rag-answer of tenant acme moves to another model: "
+        f"cost × 3, worse answers, for {INCIDENT_MINUTES} minutes. An alert opens within two minutes:\n"
+        f"  on the screen       {settings.dashboard}\n"
+        + (
+            f"  in the chat channel http://{settings.host}:{settings.webhook_sink_port}\n"
+            if any(s.name == "webhook-sink" for s in wanted.stand_ins)
+            else ""
+        )
+        + "  in a terminal       assay alerts list\nCtrl-C stops everything.",
+        highlight=False,
+    )
+
+
+async def _load_past(settings: Settings) -> None:
+    """In a process of its own: its memory is given back, and it can be ended at any moment."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "assay.cli.main", "simulate", "history"),
+        env={**os.environ, **services.environment(settings)},
+        stdin=asyncio.subprocess.DEVNULL,
+        preexec_fn=die_with_parent,
+    )
+    try:
+        code = await process.wait()
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                psutil.Process(process.pid).kill()
+            await process.wait()
+    if code != 0:
+        raise DemoError(f"the generated past was not loaded (exit code {code}); see above")
+
+
+def _tell(wanted: Plan) -> None:
+    look = {
+        "collector": "telemetry in: POST /v1/spans, /v1/traces (OTLP); /readyz, /metrics, /openapi.json",
+        "dashboard": "spend, latency, cache and quality by tenant, model and template; open alerts",
+        "dagster-webserver": "assets, freshness, baselines to backfill, the regression sensor",
+        "clickhouse": "SQL: assay sql 'SELECT * FROM kpi_hourly LIMIT 10', or any ClickHouse client",
+        "valkey": "queue and live state",
+        "webhook-sink": "simulated chat channel: what Slack would have received",
+        "judge-double": "simulated judge: answers in place of the Anthropic API",
+    }
+    table = Table("what", "where", "to look at", title="Assay", title_justify="left")
+    for service in wanted.all:
+        if service.url:
+            table.add_row(service.name, service.url, look.get(service.name, ""))
+    stderr.print(table)
