@@ -57,7 +57,7 @@ def stand_ins(settings: Settings) -> tuple[Settings, list[str]]:
 def load_past(settings: Settings, progress: Progress, *, days: int = DAYS, volume: float = 1.0) -> Loaded:
     """Generate the days up to now, load them through the queue, and compute their baselines.
 
-    Repeatable: what is stored already counts as duplicates, and where a past was loaded completely before, only
+    Repeatable: what is stored already counts as duplicates, and where a past was loaded before, only
     the time since then is generated.
 
     Raises:
