@@ -152,7 +152,7 @@ def prices(provider: str, response_model: str, model: str, tier: str) -> Prices:
         if not name:
             continue
         try:
-            # As "litellm", a provider is inferred from the name's prefix if it has one, and else from the name.
+            # As "litellm", the provider is inferred from the name's prefix, and else from the name.
             found = snapshot.find_provider_model(name, None, provider or "litellm", None)
         except LookupError:
             continue

@@ -53,7 +53,9 @@ CREATE TABLE IF NOT EXISTS llm_traces
     ingested_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC'),
     retention_start Date,
     sign Int8 DEFAULT 1,
-    INDEX trace_id_bloom trace_id TYPE bloom_filter(0.01) GRANULARITY 1
+    INDEX trace_id_bloom trace_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    -- Whether any simulated traffic is in sight is asked with every refresh of a screen.
+    INDEX source_set source TYPE set(8) GRANULARITY 8
 )
 ENGINE = CollapsingMergeTree(sign)
 PARTITION BY toYYYYMM(timestamp)

@@ -1,0 +1,52 @@
+"""Store what is in the queue: ``python -m assay.collector.writer``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+
+import redis
+
+from assay.collector.writer.service import Writer
+from assay.settings import SettingsError, load_settings
+from assay.warehouse.client import connect
+
+# Longer than any blocking read; shorter than a person's patience with a queue that hangs.
+_QUEUE_TIMEOUT_S = 15.0
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT; the running block is finished first."""
+    parser = argparse.ArgumentParser(prog="python -m assay.collector.writer", description=__doc__)
+    parser.add_argument("--rows", type=int, default=20_000, help="most records in a block")
+    parser.add_argument("--wait", type=float, default=0.2, help="seconds that a record waits for others")
+    args = parser.parse_args()
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s"
+    )
+    log = logging.getLogger("assay.writer")
+    log.setLevel(logging.INFO)
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        sys.exit(str(error))
+    writer = Writer(
+        lambda: redis.Redis.from_url(settings.redis, socket_timeout=_QUEUE_TIMEOUT_S),
+        lambda: connect(settings),
+        f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}",
+        rows=args.rows,
+        wait_s=args.wait,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: writer.stop())
+    log.info("storing what arrives at %s", settings.clickhouse)
+    writer.run()
+    log.info("stopped after %d blocks, %d rows", writer.status.blocks, writer.status.rows)
+
+
+main()

@@ -1,0 +1,79 @@
+"""Which records the writer refuses although they are well-formed: by their time, or because the store
+cannot hold them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from assay.contracts.records import (
+    Evaluation,
+    Feedback,
+    Incident,
+    Invoice,
+    Outcome,
+    Record,
+    Span,
+)
+
+# Late records land in the minute in which they happened, up to this age; a backfill may be of any age.
+LATEST: Final = timedelta(days=7)
+# Clocks differ by seconds; a day covers a wrong time zone as well. What is further ahead would hide in
+# empty minutes.
+AHEAD: Final = timedelta(days=1)
+# The store's minutes begin and end here.
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+END: Final = datetime(2106, 1, 1, tzinfo=UTC)
+# Decimal(38, 12) has 26 digits before the point.
+MOST: Final = Decimal("1e25")
+
+_LIVE: Final = (Span, Evaluation, Feedback, Outcome)
+
+
+def refusal(record: Record, received_at: datetime, *, loaded: bool) -> tuple[str, str] | None:
+    """(field, reason) of a record that is refused; None for one that is accepted.
+
+    Args:
+        record: well-formed by its contract.
+        received_at: when the collector received it: a block that is built again must decide the same.
+        loaded: whether it came from a load.
+    """
+    if isinstance(record, Invoice):
+        return _invoice(record)
+    if isinstance(record, Incident):
+        return _incident(record)
+    moment: datetime | None = getattr(record, "timestamp", None)
+    if moment is None:
+        return None
+    if moment < EARLIEST:
+        return "timestamp", f"`timestamp` = {moment.isoformat()} is before 1970"
+    if moment > received_at + AHEAD:
+        return "timestamp", (
+            f"`timestamp` = {moment.isoformat()} is more than a day after the record was received "
+            f"({received_at.isoformat()}); check the sender's clock"
+        )
+    if isinstance(record, _LIVE) and not loaded and moment < received_at - LATEST:
+        return "timestamp", (
+            f"`timestamp` = {moment.isoformat()} is more than 7 days before the record was received "
+            f"({received_at.isoformat()}); load old records with `assay load`"
+        )
+    if isinstance(record, Outcome) and record.value is not None:
+        value = record.value
+        if not (value.is_finite() and abs(value) < MOST):
+            return "value", f"`value` must be a finite number below {MOST}, got {value}"
+    return None
+
+
+def _invoice(invoice: Invoice) -> tuple[str, str] | None:
+    for name, day in (("period_start", invoice.period_start), ("period_end", invoice.period_end)):
+        if not EARLIEST.date() <= day < END.date():
+            return name, f"`{name}` = {day} is not between 1970 and 2106"
+    return None
+
+
+def _incident(incident: Incident) -> tuple[str, str] | None:
+    for name, moment in (("start", incident.start), ("end", incident.end)):
+        if not EARLIEST <= moment < END:
+            return name, f"`{name}` = {moment.isoformat()} is not between 1970 and 2106"
+    return None

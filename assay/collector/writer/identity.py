@@ -1,0 +1,121 @@
+"""Which records count: each identity once, across batches, sources, files and retries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+from numpy.typing import NDArray
+
+from assay.collector.writer import arrow
+from assay.collector.writer.batch import Batch, Rows
+from assay.collector.writer.store import Store
+from assay.contracts.records import Evaluation, Feedback, Label, Outcome, Record, Span
+from assay.pricing.columns import Bools, Ints
+
+Hashes = NDArray[np.uint64]
+
+
+def digest(*parts: str) -> int:
+    """64-bit hash of the parts; each carries its length, so that no two lists of parts read the same."""
+    return xxhash.xxh3_64_intdigest("".join([f"{len(part)}:{part}" for part in parts]).encode())
+
+
+def _span(r: Span) -> int:
+    return digest(r.tenant_id, r.trace_id, r.span_id)
+
+
+def _evaluation(r: Evaluation) -> int:
+    return digest(r.trace_id, r.span_id, r.evaluator, r.evaluator_version, r.timestamp.isoformat())
+
+
+def _feedback(r: Feedback) -> int:
+    return digest(r.trace_id, r.user_id, r.timestamp.isoformat())
+
+
+def _outcome(r: Outcome) -> int:
+    return digest(r.trace_id, r.user_id, r.event, r.timestamp.isoformat())
+
+
+def _label(r: Label) -> int:
+    return digest(r.trace_id, r.rater, r.rubric, r.timestamp.isoformat())
+
+
+# The other kinds go to tables that keep one row per key by themselves.
+_IDENTITY: Final[dict[str, Callable[..., int]]] = {
+    "span": _span,
+    "evaluation": _evaluation,
+    "feedback": _feedback,
+    "outcome": _outcome,
+    "label": _label,
+}
+KINDS: Final = tuple(_IDENTITY)
+
+
+@dataclass(frozen=True)
+class Identities:
+    """Hashes and times of the records of one kind, row by row.
+
+    Attributes:
+        timestamp_us: the record's own time.
+        minute: Unix seconds of its minute: the store looks identities up in the order of minutes.
+        first: False for a repetition within the block.
+    """
+
+    kind: str
+    hashes: Hashes
+    timestamp_us: Ints
+    first: Bools
+
+    @property
+    def minute(self) -> NDArray[np.uint32]:
+        return (self.timestamp_us // 60_000_000 * 60).astype(np.uint32)
+
+
+def identify(kind: str, rows: Rows) -> Identities:
+    """The identities of the rows of one of ``KINDS``."""
+    key = _IDENTITY[kind]
+    hashes = np.array([key(record) for record in rows.records], np.uint64)
+    first = np.zeros(len(rows), np.bool_)
+    first[np.unique(hashes, return_index=True)[1]] = True
+    return Identities(kind, hashes, arrow.microseconds(_times(rows.records)), first)
+
+
+def identify_all(batch: Batch) -> dict[str, Identities]:
+    """Identities by kind, of the kinds that are there."""
+    return {kind: identify(kind, batch.kinds[kind]) for kind in KINDS if len(batch.kinds[kind])}
+
+
+def fresh(store: Store, identities: Sequence[Identities]) -> dict[str, Bools]:
+    """Which rows are stored neither before nor earlier in the block: one query for all kinds."""
+    if not identities:
+        return {}
+    known = store.known_identities(
+        np.concatenate([i.hashes for i in identities]), np.concatenate([i.minute for i in identities])
+    )
+    return {
+        i.kind: i.first & ~np.isin(i.hashes, known.get(i.kind, np.zeros(0, np.uint64))) for i in identities
+    }
+
+
+def table(identities: Sequence[tuple[Identities, Bools, Ints]]) -> pa.Table:
+    """Rows of ``ingest_identity``: of each kind those that are chosen, with their retention time."""
+    return pa.table(
+        {
+            "kind": arrow.labels([i.kind for i, chosen, _ in identities for _ in range(int(chosen.sum()))]),
+            "minute": np.concatenate([i.minute[chosen] for i, chosen, _ in identities]),
+            "hash": np.concatenate([i.hashes[chosen] for i, chosen, _ in identities]),
+            "retention_start": arrow.days(
+                np.concatenate([retention[chosen] for _, chosen, retention in identities])
+            ),
+        }
+    )
+
+
+def _times(records: Sequence[Record]) -> list[datetime]:
+    return [record.timestamp for record in records]  # type: ignore[attr-defined]
