@@ -256,4 +256,6 @@ _ROWS: Final = (
 )
 # Attributes that have a field of their own, so that they are not kept a second time.
 MAPPED: Final = frozenset(name for row in _ROWS for name in row) - {OPERATION}
+# Those that say what a call was, not what was said in it.
+LABELS: Final = (MAPPED | {OPERATION}) - {SYSTEM, *INPUT, *OUTPUT, *CONTEXT}
 TEXT_PREFIXES: Final = tuple(prefix for prefix, _, _ in (*INPUT_LISTS, *OUTPUT_LISTS, *CONTEXT_LISTS))

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from assay.collector import genai
 from assay.collector.redact import DEFAULT
 from assay.contracts.records import RECORDS, Quality, Record
 
@@ -32,7 +33,7 @@ _SAFE_KEYS: Final = {
     for record in _CONTRACTS
     for info in msgspec.structs.fields(record)
     if info.encode_name not in _TEXT_FIELDS
-}
+} | {name.encode() for name in (*genai.LABELS, "traceId", "spanId", "parentSpanId", "key")}
 
 
 def masked(raw: bytes) -> bytes:

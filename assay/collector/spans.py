@@ -29,7 +29,7 @@ MAX_VALUE: Final = 1024
 
 _CLIENT: Final = 3
 _ERROR: Final = 2
-_LAST_NS: Final = 253_402_300_799 * 10**9
+_DAY_NS: Final = 86_400 * 10**9
 
 
 class Mapped(NamedTuple):
@@ -88,15 +88,15 @@ def is_model_call(span: OtlpSpan) -> bool:
     its model; neither is a call.
     """
     attributes = span.attributes
-    operation = attributes.get(genai.OPERATION)
+    operation = text(attributes, (genai.OPERATION,))
     if operation in genai.AROUND_INFERENCE or (operation == genai.INVOKE_AGENT and span.kind != _CLIENT):
         return False
-    kind = attributes.get(genai.OPENINFERENCE_KIND)
-    if isinstance(kind, str) and kind.upper() not in genai.MODEL_KINDS:
+    kind = text(attributes, (genai.OPENINFERENCE_KIND,)).upper()
+    if kind and kind not in genai.MODEL_KINDS:
         return False
-    if attributes.get(genai.TRACELOOP_KIND) in genai.AROUND_KINDS:
+    if text(attributes, (genai.TRACELOOP_KIND,)) in genai.AROUND_KINDS:
         return False
-    if operation in genai.INFERENCE or kind is not None or genai.REQUEST_TYPE in attributes:
+    if operation in genai.INFERENCE or kind or genai.REQUEST_TYPE in attributes:
         return True
     return any(
         attributes.get(name) is not None for row in ("prompt", "completion") for name in genai.TOKENS[row]
@@ -127,7 +127,8 @@ def _fields(span: OtlpSpan, tenant: str, wants_text: Callable[[str], bool]) -> d
     _normalise(fields, attributes)
     fields["status"] = _status(span, fields.get("error_type", ""))
     fields["tokens"] = usage(attributes, resource, failed=fields["status"] != "ok")
-    if span.end_ns > span.start_ns:
+    # An end before the start, or days after it, is a clock that was set, not a duration.
+    if 0 < span.end_ns - span.start_ns <= _DAY_NS:
         fields["latency_ms"] = (span.end_ns - span.start_ns) / 1e6
     ttft = _ttft(span)
     if ttft is not None and ttft <= fields.get("latency_ms", math.inf):
@@ -163,7 +164,8 @@ def _id(field: str, value: str) -> str:
 
 
 def _moment(nanoseconds: int) -> datetime:
-    if not 0 < nanoseconds <= _LAST_NS:
+    # The largest that OTLP has, 2^64 - 1, is of the year 2554.
+    if nanoseconds <= 0 or nanoseconds >> 64:
         raise UnreadableError("timestamp", f"`startTimeUnixNano` = {nanoseconds} is no time of a call")
     seconds, rest = divmod(nanoseconds, 10**9)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)

@@ -6,7 +6,7 @@ from typing import Final
 
 from assay.collector import genai
 from assay.collector.genai import Names
-from assay.collector.otlp import Attributes
+from assay.collector.otlp import Attributes, Value
 
 _MAX_TOKENS: Final = 4_294_967_295
 
@@ -52,18 +52,26 @@ def _count(attributes: Attributes, field: str, names: Names) -> int | None:
         value = attributes.get(name)
         if value is None or value == "":
             continue
-        number: float | int | None = value if isinstance(value, int | float) else None
-        if isinstance(value, str) and value.strip().isdecimal() and len(value) < 20:
-            number = int(value)
-        if (
-            isinstance(value, bool)
-            or number is None
-            or number != number
-            or number not in range(_MAX_TOKENS + 1)
-        ):
+        count = _whole(value)
+        if count is None or not 0 <= count <= _MAX_TOKENS:
             raise UnreadableError(f"tokens.{field}", f"`{name}` = {str(value)[:64]!r} is no token count")
-        return int(number)
+        return count
     return None
+
+
+def _whole(value: Value) -> int | None:
+    match value:
+        case bool():
+            return None
+        case int():
+            return value
+        case float() if value.is_integer():
+            return int(value)
+        # More digits are no count, and take quadratic time to read.
+        case str() if len(value) < 20 and value.strip().isdecimal():
+            return int(value)
+        case _:
+            return None
 
 
 def text(attributes: Attributes, names: Names) -> str:
