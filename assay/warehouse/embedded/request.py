@@ -42,6 +42,25 @@ _INSERT = re.compile(
 _SELECT = re.compile(rb"\b(?:SELECT|WITH|WATCH)\b", re.IGNORECASE)
 _OUTPUT = re.compile(rb"\bFORMAT\s+(\w+)\s*(?:SETTINGS\s[^;]*)?;?\s*$", re.IGNORECASE)
 _INFILE = re.compile(rb"\bFROM\s+INFILE\b|\bINTO\s+OUTFILE\b", re.IGNORECASE)
+# The engine writes every piece of a streamed result as a result of its own. In these formats the pieces
+# together are the whole; in any other (JSON, Arrow, Parquet, CSVWithNames, …) they would be many heads and
+# tails in a row.
+_PIECEWISE = frozenset(
+    {
+        *(
+            "TabSeparated",
+            "TSV",
+            "TabSeparatedRaw",
+            "TSVRaw",
+            "CSV",
+            "RowBinary",
+            "Native",
+            "LineAsString",
+            "RawBLOB",
+        ),
+        *("JSONEachRow", "JSONLines", "NDJSON", "JSONCompactEachRow", "JSONStringsEachRow", "MsgPack"),
+    }
+)
 # Statement heads are this short; data may follow for gigabytes.
 _HEAD = 1 << 16
 
@@ -74,7 +93,7 @@ class Statement:
     @property
     def streams(self) -> bool:
         """Whether the engine can give its result piece by piece."""
-        return self.kind in ("SELECT", "WITH")
+        return self.kind in ("SELECT", "WITH") and self.output_format in _PIECEWISE
 
 
 def parse(
