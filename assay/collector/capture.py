@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 import xxhash
@@ -96,7 +97,12 @@ def _apply_to_span(span: Span, policies: Policies, redactor: Redactor) -> None:
         span.context = [redactor.redact(document) for document in span.context]
 
 
+@lru_cache(maxsize=4096)
+def _names_text(name: str) -> bool:
+    return _TEXT_NAME.search(name) is not None
+
+
 def _is_label(name: str, value: str) -> bool:
-    if _TEXT_NAME.search(name):
+    if _names_text(name):
         return _NUMBER.fullmatch(value) is not None
     return len(value) <= LABEL_LENGTH

@@ -239,23 +239,28 @@ PROVIDERS: Final = {
     "xai": "x_ai",
 }
 
-_ROWS: Final = (
-    *TEXT_FIELDS.values(),
-    *TOKENS.values(),
-    TENANT,
-    GATEWAY_TENANT,
-    TEMPLATE_VERSION,
-    TEMPLATE_NAME,
-    TEMPLATE_NUMBER,
-    COST,
-    INPUT,
-    OUTPUT,
-    CONTEXT,
-    tuple(name for name, _ in TTFT),
-    (SYSTEM, OPERATION, OPENINFERENCE_KIND, TRACELOOP_KIND, REQUEST_TYPE, EXCLUDES_CACHE),
-)
-# Attributes that have a field of their own, so that they are not kept a second time.
-MAPPED: Final = frozenset(name for row in _ROWS for name in row) - {OPERATION}
-# Those that say what a call was, not what was said in it.
-LABELS: Final = (MAPPED | {OPERATION}) - {SYSTEM, *INPUT, *OUTPUT, *CONTEXT}
+# Every row by its field. A name stands in one row only, so that one look at each attribute finds them all.
+ROWS: Final[dict[str, Names]] = {
+    **TEXT_FIELDS,
+    **{f"tokens.{field}": names for field, names in TOKENS.items()},
+    "tenant": TENANT,
+    "gateway_tenant": GATEWAY_TENANT,
+    "template_version": TEMPLATE_VERSION,
+    "template_name": TEMPLATE_NAME,
+    "template_number": TEMPLATE_NUMBER,
+    "ttft": tuple(name for name, _ in TTFT),
+    "cost": COST,
+    "status": ("assay.status",),
+    "excludes_cache": (EXCLUDES_CACHE,),
+    "operation": (OPERATION,),
+    "openinference_kind": (OPENINFERENCE_KIND,),
+    "traceloop_kind": (TRACELOOP_KIND,),
+    "request_type": (REQUEST_TYPE,),
+    "service": (SERVICE_NAME,),
+    # Text is read elsewhere, and only where it may be kept.
+    "text": (SYSTEM, *INPUT, *OUTPUT, *CONTEXT),
+}
+ROW_OF: Final = {name: (field, rank) for field, names in ROWS.items() for rank, name in enumerate(names)}
+# Names of what a call was, not of what was said in it.
+LABELS: Final = frozenset(name for field, names in ROWS.items() if field != "text" for name in names)
 TEXT_PREFIXES: Final = tuple(prefix for prefix, _, _ in (*INPUT_LISTS, *OUTPUT_LISTS, *CONTEXT_LISTS))

@@ -5,7 +5,6 @@ The names are in :mod:`assay.collector.genai`; here is how values are read.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -19,7 +18,7 @@ from assay.collector.messages import context_text, input_text, output_text
 from assay.collector.native import MAX_AGE, MAX_AHEAD, out_of_time, rejected
 from assay.collector.otlp import Attributes, BadSpan, OtlpSpan, Value
 from assay.collector.reasons import Reason, explain
-from assay.collector.values import UnreadableError, number, text, usage
+from assay.collector.values import Picked, UnreadableError, pick, usage
 from assay.contracts.records import Record, Span
 
 DEFAULT_TENANT: Final = "default"
@@ -30,6 +29,7 @@ MAX_VALUE: Final = 1024
 _CLIENT: Final = 3
 _ERROR: Final = 2
 _DAY_NS: Final = 86_400 * 10**9
+_DAY_MS: Final = 86_400_000
 
 
 class Mapped(NamedTuple):
@@ -60,16 +60,21 @@ def map_spans(
     records: list[Record] = []
     rejects: list[Reject] = []
     ignored = 0
+    resource_of: Attributes | None = None
+    resource = pick({})
     for index, span in enumerate(spans):
         if isinstance(span, BadSpan):
             rejects.append(rejected(index, Reason(span.field, span.reason), span.payload))
             continue
-        if not is_model_call(span):
+        picked = pick(span.attributes)
+        if not is_model_call(picked, span.kind):
             ignored += 1
             continue
+        if span.resource is not resource_of:
+            # Spans of one process come together and share it.
+            resource_of, resource = span.resource, pick(span.resource)
         try:
-            fields = _fields(span, tenant, wants_text)
-            record = msgspec.convert(fields, Span)
+            record = msgspec.convert(_fields(span, picked, resource, tenant, wants_text), Span)
             if not first <= record.timestamp <= last:
                 raise UnreadableError(*out_of_time(record.timestamp, received))
         except UnreadableError as error:
@@ -81,78 +86,74 @@ def map_spans(
     return Mapped(records, rejects, ignored)
 
 
-def is_model_call(span: OtlpSpan) -> bool:
-    """Whether the span called a model itself.
+def is_model_call(picked: Picked, kind: int) -> bool:
+    """Whether a span of this OTLP kind called a model itself.
 
     Agents, tools and workflows repeat the usage of the calls inside them, and many spans around a call carry
     its model; neither is a call.
     """
-    attributes = span.attributes
-    operation = text(attributes, (genai.OPERATION,))
-    if operation in genai.AROUND_INFERENCE or (operation == genai.INVOKE_AGENT and span.kind != _CLIENT):
+    operation = picked.text("operation")
+    if operation in genai.AROUND_INFERENCE or (operation == genai.INVOKE_AGENT and kind != _CLIENT):
         return False
-    kind = text(attributes, (genai.OPENINFERENCE_KIND,)).upper()
-    if kind and kind not in genai.MODEL_KINDS:
+    openinference = picked.text("openinference_kind").upper()
+    if openinference and openinference not in genai.MODEL_KINDS:
         return False
-    if text(attributes, (genai.TRACELOOP_KIND,)) in genai.AROUND_KINDS:
+    if picked.text("traceloop_kind") in genai.AROUND_KINDS:
         return False
-    if operation in genai.INFERENCE or kind or genai.REQUEST_TYPE in attributes:
+    if operation in genai.INFERENCE or openinference:
         return True
-    return any(
-        attributes.get(name) is not None for row in ("prompt", "completion") for name in genai.TOKENS[row]
-    )
+    return any(field in picked.best for field in ("request_type", "tokens.prompt", "tokens.completion"))
 
 
-def _fields(span: OtlpSpan, tenant: str, wants_text: Callable[[str], bool]) -> dict[str, Any]:
-    attributes, resource = span.attributes, span.resource
+def _fields(
+    span: OtlpSpan, picked: Picked, resource: Picked, tenant: str, wants_text: Callable[[str], bool]
+) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "trace_id": _id("trace_id", span.trace_id),
         "span_id": _id("span_id", span.span_id),
         "parent_span_id": span.parent_span_id if span.parent_span_id.strip("0") else "",
         "timestamp": _moment(span.start_ns),
+        "tenant_id": tenant_of(picked, resource, tenant),
     }
-    for field, names in genai.TEXT_FIELDS.items():
-        value = text(attributes, names)
-        if not value and field in genai.FROM_RESOURCE:
-            value = text(resource, names)
+    for field in genai.TEXT_FIELDS:
+        value = picked.text(field) or (resource.text(field) if field in genai.FROM_RESOURCE else "")
         if value:
             fields[field] = value
     if "model" not in fields:
         if "response_model" not in fields:
             raise UnreadableError("model", "no model: set `gen_ai.request.model` (or `llm.model_name`)")
         fields["model"] = fields["response_model"]
-    fields["tenant_id"] = tenant_of(attributes, resource, tenant)
-    if version := _template(attributes) or text(resource, genai.TEMPLATE_VERSION):
+    if version := _template(picked) or resource.text("template_version"):
         fields["prompt_template_version"] = version
-    _normalise(fields, attributes)
-    fields["status"] = _status(span, fields.get("error_type", ""))
-    fields["tokens"] = usage(attributes, resource, failed=fields["status"] != "ok")
+    _normalise(fields, picked)
+    fields["status"] = _status(span, picked, fields.get("error_type", ""))
+    fields["tokens"] = usage(picked, resource, failed=fields["status"] != "ok")
     # An end before the start, or days after it, is a clock that was set, not a duration.
     if 0 < span.end_ns - span.start_ns <= _DAY_NS:
         fields["latency_ms"] = (span.end_ns - span.start_ns) / 1e6
-    ttft = _ttft(span)
-    if ttft is not None and ttft <= fields.get("latency_ms", math.inf):
+    ttft = _ttft(span, picked)
+    if ttft is not None and ttft <= fields.get("latency_ms", _DAY_MS):
         fields["ttft_ms"] = ttft
-    cost = number(attributes, genai.COST)
-    if cost is not None and math.isfinite(cost):
+    cost = picked.number("cost")
+    if cost is not None:
         # The shortest decimal that is this float, not the float's binary expansion.
         fields["cost_usd"] = Decimal(repr(cost))
     if wants_text(fields["tenant_id"]):
         fields["input"] = input_text(span)
         fields["output"] = output_text(span)
         fields["context"] = context_text(span)
-    fields["attributes"] = _others(span)
+    fields["attributes"] = _others(picked, resource)
     return fields
 
 
-def tenant_of(attributes: Attributes, resource: Attributes, header: str = "") -> str:
+def tenant_of(picked: Picked, resource: Picked, header: str = "") -> str:
     """Whose call it is: as the span, the resource, the request or the gateway says; else the service."""
     return (
-        text(attributes, genai.TENANT)
-        or text(resource, genai.TENANT)
+        picked.text("tenant")
+        or resource.text("tenant")
         or header
-        or text(attributes, genai.GATEWAY_TENANT)
-        or text(resource, (genai.SERVICE_NAME,))
+        or picked.text("gateway_tenant")
+        or resource.text("service")
         or DEFAULT_TENANT
     )
 
@@ -171,24 +172,19 @@ def _moment(nanoseconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
 
 
-def _template(attributes: Attributes) -> str:
-    whole = text(attributes, genai.TEMPLATE_VERSION)
-    if whole:
-        return whole
-    return "-".join(
-        part
-        for part in (text(attributes, genai.TEMPLATE_NAME), text(attributes, genai.TEMPLATE_NUMBER))
-        if part
-    )
+def _template(picked: Picked) -> str:
+    parts = (picked.text("template_name"), picked.text("template_number"))
+    return picked.text("template_version") or "-".join(part for part in parts if part)
 
 
-def _normalise(fields: dict[str, Any], attributes: Attributes) -> None:
+def _normalise(fields: dict[str, Any], picked: Picked) -> None:
     if "provider" in fields:
         name = fields["provider"].lower()
         fields["provider"] = genai.PROVIDERS.get(name, name)
     if "pricing_tier" in fields:
         fields["pricing_tier"] = genai.PRICING_TIERS.get(fields["pricing_tier"].lower(), "standard")
-    if "modality" in fields and "assay.modality" not in attributes:
+    if "modality" in fields and picked.best["modality"][0] > 0:
+        # "assay.modality" is taken at its word; the conventions' output type has formats of text as well.
         fields["modality"] = genai.MODALITIES.get(fields["modality"], "")
     if "finish_reason" in fields:
         fields["finish_reason"] = _first(fields["finish_reason"])[:256]
@@ -207,37 +203,37 @@ def _first(text: str) -> str:
     return text
 
 
-def _status(span: OtlpSpan, error_type: str) -> str:
-    said = span.attributes.get("assay.status")
-    if isinstance(said, str) and said:
+def _status(span: OtlpSpan, picked: Picked, error_type: str) -> str:
+    if said := picked.text("status"):
         return said
     if error_type.lower() in genai.ABORTED:
         return "aborted"
     return "error" if span.status_code == _ERROR or error_type else "ok"
 
 
-def _ttft(span: OtlpSpan) -> float | None:
-    for name, milliseconds in genai.TTFT:
-        value = number(span.attributes, (name,))
-        if value is not None and 0 <= value < math.inf:
-            return value * milliseconds
+def _ttft(span: OtlpSpan, picked: Picked) -> float | None:
+    value = picked.number("ttft")
+    if value is not None and value >= 0:
+        return value * genai.TTFT[picked.best["ttft"][0]][1]
     times = [event.time_ns for event in span.events if event.name in genai.FIRST_TOKEN_EVENTS]
     return (min(times) - span.start_ns) / 1e6 if times and min(times) >= span.start_ns else None
 
 
-def _others(span: OtlpSpan) -> dict[str, str] | None:
+def _others(picked: Picked, resource: Picked) -> dict[str, str] | None:
     """Attributes without a field of their own, as text, bounded in number and size."""
     found: dict[str, str] = {}
     dropped = 0
-    for name, value in span.attributes.items():
-        if name in genai.MAPPED or not name or value is None or name.startswith(genai.TEXT_PREFIXES):
+    if operation := picked.text("operation"):
+        found[genai.OPERATION] = operation[:MAX_VALUE]
+    if service := resource.text("service"):
+        found[genai.SERVICE_NAME] = service[:MAX_VALUE]
+    for name, value in picked.others:
+        if not name or name.startswith(genai.TEXT_PREFIXES):
             continue
         if len(found) == MAX_ATTRIBUTES or len(name) > MAX_NAME:
             dropped += 1
             continue
         found[name] = _scalar(value)[:MAX_VALUE]
-    if service := text(span.resource, (genai.SERVICE_NAME,)):
-        found[genai.SERVICE_NAME] = service[:MAX_VALUE]
     if dropped:
         found["assay.attributes_dropped"] = str(dropped)
     return found or None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+import math
+from typing import Final, NamedTuple
 
 from assay.collector import genai
-from assay.collector.genai import Names
 from assay.collector.otlp import Attributes, Value
 
 _MAX_TOKENS: Final = 4_294_967_295
@@ -20,13 +20,88 @@ class UnreadableError(Exception):
         self.reason = reason
 
 
-def usage(attributes: Attributes, resource: Attributes, *, failed: bool = False) -> dict[str, int]:
+class Picked(NamedTuple):
+    """The attributes of a span or resource, sorted out.
+
+    Attributes:
+        best: per field of ``genai.ROWS``, the rank of its best name and the value under it.
+        others: attributes without a field.
+    """
+
+    best: dict[str, tuple[int, Value]]
+    others: list[tuple[str, Value]]
+
+    def text(self, field: str) -> str:
+        """The field as text; of a list, the first; empty when it is absent."""
+        found = self.best.get(field)
+        if found is None:
+            return ""
+        value = found[1]
+        if isinstance(value, str):
+            return value.strip()
+        if isinstance(value, list):
+            return value[0] if value and isinstance(value[0], str) else ""
+        return "" if isinstance(value, dict) else str(value)
+
+    def number(self, field: str) -> float | None:
+        """The field as a finite number, if it is one."""
+        found = self.best.get(field)
+        if found is None or isinstance(found[1], bool | list | dict | None):
+            return None
+        try:
+            number = float(found[1])
+        except (ValueError, OverflowError):
+            return None
+        return number if math.isfinite(number) else None
+
+    def token_count(self, field: str) -> int | None:
+        """The field as a token count.
+
+        Raises:
+            UnreadableError: it is something else.
+        """
+        found = self.best.get(field)
+        if found is None:
+            return None
+        rank, value = found
+        count = _whole(value)
+        if count is None or not 0 <= count <= _MAX_TOKENS:
+            name = genai.ROWS[field][rank]
+            raise UnreadableError(field, f"`{name}` = {str(value)[:64]!r} is no token count")
+        return count
+
+
+def pick(attributes: Attributes) -> Picked:
+    """Sort out attributes in one pass over them."""
+    best: dict[str, tuple[int, Value]] = {}
+    others: list[tuple[str, Value]] = []
+    for name, value in attributes.items():
+        if value is None or value == "":
+            continue
+        row = genai.ROW_OF.get(name)
+        if row is None:
+            others.append((name, value))
+            continue
+        field, rank = row
+        before = best.get(field)
+        if before is None or rank < before[0]:
+            best[field] = (rank, value)
+    return Picked(best, others)
+
+
+def usage(span: Picked, resource: Picked, *, failed: bool = False) -> dict[str, int]:
     """Token counts by the contract: ``prompt`` includes cache reads and writes, ``completion`` reasoning.
 
     A source that leaves them out is found by its own numbers: more cached than prompt tokens, or a total that
     is the sum of all the parts.
+
+    Args:
+        failed: whether the call failed, so that no usage is no tokens.
+
+    Raises:
+        UnreadableError: there is no usage, or what is no count.
     """
-    counts = {field: _count(attributes, field, names) for field, names in genai.TOKENS.items()}
+    counts = {field: span.token_count(f"tokens.{field}") for field in genai.TOKENS}
     prompt, completion, total = counts["prompt"], counts["completion"], counts.pop("total")
     if prompt is None and completion is None and not failed:
         raise UnreadableError(
@@ -36,27 +111,15 @@ def usage(attributes: Attributes, resource: Attributes, *, failed: bool = False)
         )
     prompt, completion = prompt or 0, completion or 0
     cache = (counts["cached"] or 0) + (counts["cache_write"] or 0)
-    said = attributes.get(genai.EXCLUDES_CACHE, resource.get(genai.EXCLUDES_CACHE))
-    excludes = said in (True, "true") or (
-        said is None and cache > 0 and (cache > prompt or total == prompt + cache + completion)
+    said = (span.text("excludes_cache") or resource.text("excludes_cache")).lower()
+    excludes = said == "true" or (
+        not said and cache > 0 and (cache > prompt or total == prompt + cache + completion)
     )
     reasoning = counts["reasoning"] or 0
     if reasoning > completion or (reasoning and total == prompt + completion + reasoning):
         completion += reasoning
     found = {"prompt": prompt + cache if excludes else prompt, "completion": completion}
     return found | {field: n for field, n in counts.items() if n is not None and field not in found}
-
-
-def _count(attributes: Attributes, field: str, names: Names) -> int | None:
-    for name in names:
-        value = attributes.get(name)
-        if value is None or value == "":
-            continue
-        count = _whole(value)
-        if count is None or not 0 <= count <= _MAX_TOKENS:
-            raise UnreadableError(f"tokens.{field}", f"`{name}` = {str(value)[:64]!r} is no token count")
-        return count
-    return None
 
 
 def _whole(value: Value) -> int | None:
@@ -72,33 +135,3 @@ def _whole(value: Value) -> int | None:
             return int(value)
         case _:
             return None
-
-
-def text(attributes: Attributes, names: Names) -> str:
-    for name in names:
-        value = attributes.get(name)
-        if isinstance(value, str):
-            value = value.strip()
-            if value:
-                return value
-        elif isinstance(value, list) and value:
-            if isinstance(value[0], str):
-                return value[0]
-        elif value is not None and not isinstance(value, list | dict):
-            return str(value)
-    return ""
-
-
-def number(attributes: Attributes, names: Names) -> float | None:
-    for name in names:
-        value = attributes.get(name)
-        if isinstance(value, bool):
-            continue
-        if isinstance(value, int | float):
-            return float(value)
-        if isinstance(value, str):
-            try:
-                return float(value)
-            except ValueError:
-                continue
-    return None

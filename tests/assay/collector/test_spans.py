@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from assay.collector import genai
 from assay.collector.otlp import BadSpan, Event, OtlpSpan
 from assay.collector.spans import is_model_call, map_spans, tenant_of
-from assay.collector.values import UnreadableError, usage
+from assay.collector.values import UnreadableError, pick, usage
 from assay.contracts.records import Span
+from tests.support.processes import REPOSITORY
 
 NOW = datetime(2024, 1, 15, 10, 0, tzinfo=UTC)
 START = int((NOW - timedelta(minutes=5)).timestamp()) * 10**9
@@ -216,7 +217,7 @@ def test_usage(attributes: dict[str, Any], expected: dict[str, int]) -> None:
         "total": "gen_ai.usage.total_tokens",
     }
     given = {names[name]: value for name, value in attributes.items()} | {"gen_ai.usage.output_tokens": 9}
-    assert usage(given, {}) == expected
+    assert usage(pick(given), pick({})) == expected
 
 
 def test_usage_that_says_what_it_leaves_out() -> None:
@@ -225,9 +226,13 @@ def test_usage_that_says_what_it_leaves_out() -> None:
         "gen_ai.usage.cache_read.input_tokens": 80,
         "gen_ai.usage.output_tokens": 9,
     }
-    assert usage(attributes, {genai.EXCLUDES_CACHE: True})["prompt"] == 180
-    assert usage(attributes | {genai.EXCLUDES_CACHE: "true"}, {})["prompt"] == 180
-    assert usage(attributes | {genai.EXCLUDES_CACHE: False}, {genai.EXCLUDES_CACHE: True})["prompt"] == 100
+
+    def prompt(span: dict[str, Any], resource: dict[str, Any]) -> int:
+        return usage(pick(span), pick(resource))["prompt"]
+
+    assert prompt(attributes, {genai.EXCLUDES_CACHE: True}) == 180
+    assert prompt(attributes | {genai.EXCLUDES_CACHE: "true"}, {}) == 180
+    assert prompt(attributes | {genai.EXCLUDES_CACHE: False}, {genai.EXCLUDES_CACHE: True}) == 100
 
 
 @given(
@@ -236,7 +241,7 @@ def test_usage_that_says_what_it_leaves_out() -> None:
     )
 )
 def test_usage_always_follows_the_contract(counts: dict[str, int]) -> None:
-    found = usage(counts, {}, failed=True)
+    found = usage(pick(counts), pick({}), failed=True)
     assert (found.get("cached") or 0) + (found.get("cache_write") or 0) <= found["prompt"]
     assert (found.get("reasoning") or 0) <= found["completion"]
 
@@ -244,7 +249,7 @@ def test_usage_always_follows_the_contract(counts: dict[str, int]) -> None:
 @pytest.mark.parametrize("value", [-1, 1.5, "many", True, 2**33, float("nan"), [1]])
 def test_what_is_no_count_is_named(value: Any) -> None:
     with pytest.raises(UnreadableError, match=r"gen_ai\.usage\.input_tokens") as error:
-        usage({"gen_ai.usage.input_tokens": value}, {})
+        usage(pick({"gen_ai.usage.input_tokens": value}), pick({}))
     assert error.value.field == "tokens.prompt"
 
 
@@ -274,7 +279,7 @@ NO_USAGE = {"gen_ai.usage.input_tokens": None, "gen_ai.usage.output_tokens": Non
     ],
 )
 def test_which_spans_are_model_calls(span: OtlpSpan, expected: bool) -> None:
-    assert is_model_call(span) is expected
+    assert is_model_call(pick(span.attributes), span.kind) is expected
     records, rejects, ignored = map_spans([span], now=NOW)
     assert (len(records), rejects, ignored) == ((1, [], 0) if expected else (0, [], 1))
 
@@ -318,7 +323,7 @@ def test_unreadable_call_is_named(span: OtlpSpan, field: str, reason: str) -> No
     ],
 )
 def test_tenant(attributes: dict[str, Any], resource: dict[str, Any], header: str, tenant: str) -> None:
-    assert tenant_of(attributes, resource, header) == tenant
+    assert tenant_of(pick(attributes), pick(resource), header) == tenant
 
 
 @pytest.mark.parametrize(
@@ -488,9 +493,7 @@ _ANY = st.recursive(
 
 
 @given(
-    attributes=st.dictionaries(
-        st.sampled_from(sorted(genai.MAPPED | {"gen_ai.operation.name"})), _ANY, max_size=12
-    ),
+    attributes=st.dictionaries(st.sampled_from(sorted(genai.ROW_OF)), _ANY, max_size=12),
     start=st.integers(0, 2**64 - 1),
     end=st.integers(0, 2**64 - 1),
 )
@@ -501,3 +504,21 @@ def test_any_attributes_are_mapped_rejected_or_ignored(
     spans = [span, span._replace(start_ns=start, end_ns=end)]
     records, rejects, ignored = map_spans(spans, now=NOW, wants_text=lambda _: True)
     assert len(records) + len(rejects) + ignored == 2
+
+
+def test_a_name_stands_in_one_row() -> None:
+    names = [name for row in genai.ROWS.values() for name in row]
+    assert len(names) == len(set(names))
+    assert set(genai.TEXT_FIELDS) <= set(Span.__struct_fields__)
+
+
+def test_every_name_is_documented() -> None:
+    told = (REPOSITORY / "docs" / "collector.md").read_text(encoding="utf-8")
+    missing = [
+        name
+        for field, names in genai.ROWS.items()
+        if field not in ("text", "operation", "openinference_kind", "traceloop_kind", "request_type")
+        for name in names
+        if f"`{name}`" not in told and f"{name}=" not in told
+    ]
+    assert missing == []
