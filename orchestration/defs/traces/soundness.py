@@ -122,7 +122,7 @@ CHECKS = (
         severity=dg.AssetCheckSeverity.ERROR,
     ),
     Check(
-        name="kpi_rollup_equals_raw",
+        name="last_hour_equals_kpi_rollup",
         table="llm_traces",
         description="Calls, tokens and dollars of an hour are the same in raw table and minute rollup.",
         query=f"""
@@ -198,7 +198,7 @@ CHECKS = (
         severity=dg.AssetCheckSeverity.WARN,
     ),
     Check(
-        name="quality_rollup_equals_raw",
+        name="last_hour_equals_quality_rollup",
         table="llm_evaluations",
         description="Scores of an hour's calls are the same in raw table and minute rollup.",
         query=f"""

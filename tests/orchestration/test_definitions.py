@@ -1,0 +1,131 @@
+"""Everything that is defined is registered."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from assay.warehouse.dbt import PROJECT
+from tests.support.processes import REPOSITORY
+
+RAW = {"llm_traces", "llm_evaluations", "business_outcomes", "end_user_feedback", "human_labels"}
+
+
+@pytest.fixture(scope="module")
+def repository(definitions: dg.Definitions) -> dg.RepositoryDefinition:
+    """What the UI shows."""
+    return definitions.get_repository_def()
+
+
+def test_assets(repository: dg.RepositoryDefinition) -> None:
+    """Raw tables, every dbt model by its file's name, and what Python computes."""
+    graph = repository.asset_graph
+    models = {path.stem for path in (PROJECT / "models").rglob("*.sql")}
+    assert {k.to_user_string() for k in graph.materializable_asset_keys} == models | {"ewma_baselines"}
+    watched = {k.to_user_string() for k in graph.external_asset_keys}
+    assert watched >= RAW | {"alerts"}
+    # The rest are sources that a model reads.
+    assert watched - RAW - {"alerts"} <= {s["name"] for s in _manifest_sources(repository)}
+
+
+def test_checks(repository: dg.RepositoryDefinition) -> None:
+    """The checks of the raw tables, and every data test of dbt."""
+    checks = {(k.asset_key.to_user_string(), k.name) for k in repository.asset_graph.asset_check_keys}
+    tests = {n["name"] for n in _manifest(repository)["nodes"].values() if n["resource_type"] == "test"}
+    assert {check for check in checks if check[1] not in tests} == {
+        ("llm_traces", "spans_stored_once"),
+        ("llm_traces", "last_hour_equals_kpi_rollup"),
+        ("llm_traces", "calls_are_priced"),
+        ("llm_traces", "spans_are_accepted"),
+        ("llm_evaluations", "last_hour_equals_quality_rollup"),
+    }
+    of_one_model = {
+        n["name"]
+        for n in _manifest(repository)["nodes"].values()
+        if n["resource_type"] == "test" and n.get("attached_node")
+    }
+    assert of_one_model <= {name for _, name in checks}
+
+
+def test_sensors_schedules_jobs(repository: dg.RepositoryDefinition) -> None:
+    """Each by name, and all of them running from the start."""
+    assert {s.name: s.minimum_interval_seconds for s in repository.sensor_defs} == {
+        "regression_sensor": 30,
+        "telemetry_freshness_sensor": 60,
+        "telemetry_checks_sensor": 900,
+    }
+    assert {s.default_status for s in repository.sensor_defs} == {dg.DefaultSensorStatus.RUNNING}
+    assert {s.name: (s.job_name, s.cron_schedule) for s in repository.schedule_defs} == {
+        "daily_dbt_schedule": ("dbt_job", "30 2 * * *"),
+        "daily_baselines_schedule": ("baselines_job", "5 0 * * *"),
+    }
+    assert {s.default_status for s in repository.schedule_defs} == {dg.DefaultScheduleStatus.RUNNING}
+    assert {name for name in repository.job_names if not name.startswith("__")} == {
+        "dbt_job",
+        "baselines_job",
+    }
+
+
+def test_lineage_is_one_graph(repository: dg.RepositoryDefinition) -> None:
+    """From the raw table to the alert without a gap."""
+    graph = repository.asset_graph
+
+    def parents(name: str) -> set[str]:
+        return {key.to_user_string() for key in graph.get(dg.AssetKey(name)).parent_keys}
+
+    assert parents("llm_kpi_1min") == {"llm_traces"}
+    assert parents("kpi_hourly") == {"llm_kpi_1h", "llm_quality_1h"}
+    assert parents("ewma_baselines") == {"llm_kpi_1h", "llm_quality_1h"}
+    assert parents("alerts") == {"llm_kpi_1min", "llm_quality_1min", "ewma_baselines"}
+
+
+def test_freshness_policies(repository: dg.RepositoryDefinition) -> None:
+    """Every raw table and the baselines say how old they may be."""
+    graph = repository.asset_graph
+    with_policy = {
+        key.to_user_string()
+        for key in graph.get_all_asset_keys()
+        if graph.get(key).freshness_policy is not None
+    }
+    assert with_policy == RAW | {"ewma_baselines"}
+
+
+def test_dbt_job_covers_everything_of_dbt(repository: dg.RepositoryDefinition) -> None:
+    """Every model, and nothing else."""
+    selected = repository.get_job("dbt_job").asset_layer.executable_asset_keys
+    models = {path.stem for path in (PROJECT / "models").rglob("*.sql")}
+    assert {key.to_user_string() for key in selected} == models
+
+
+def test_validation_on_a_clean_checkout(tmp_path: Path) -> None:
+    """`dagster definitions validate` finds no fault, with neither manifest nor store there."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"],
+        cwd=REPOSITORY,
+        env={
+            **os.environ,
+            "DAGSTER_HOME": str(tmp_path),
+            "ASSAY_DATA_DIR": str(tmp_path / "data"),
+            "ASSAY_CLICKHOUSE_URL": "http://127.0.0.1:9",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "All code locations passed validation" in done.stdout
+
+
+def _manifest(repository: dg.RepositoryDefinition) -> dict[str, dict[str, dict[str, str]]]:
+    key = dg.AssetKey("kpi_daily")
+    spec = repository.assets_defs_by_key[key].get_asset_spec(key)
+    return spec.metadata["dagster_dbt/manifest"].manifest
+
+
+def _manifest_sources(repository: dg.RepositoryDefinition) -> list[dict[str, str]]:
+    return list(_manifest(repository)["sources"].values())
