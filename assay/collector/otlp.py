@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -12,12 +12,17 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from assay.collector.body import RequestError
+from assay.collector.otlp_wire import split
 
 PROTOBUF: Final = "application/x-protobuf"
 JSON: Final = "application/json"
 MAX_DEPTH: Final = 16
+# Of a span that cannot be parsed: its ids are in its first 30 bytes, what was said comes later.
+_HEAD: Final = 40
 
 Value = str | bool | int | float | list[Any] | dict[str, Any] | None
 Attributes = dict[str, Value]
@@ -55,7 +60,7 @@ class BadSpan(NamedTuple):
     payload: bytes
 
 
-def decode_protobuf(body: bytes) -> Iterator[OtlpSpan]:
+def decode_protobuf(body: bytes) -> Iterable[OtlpSpan | BadSpan]:
     """The spans of a protobuf ``ExportTraceServiceRequest``.
 
     Raises:
@@ -65,33 +70,47 @@ def decode_protobuf(body: bytes) -> Iterator[OtlpSpan]:
     try:
         request.ParseFromString(body)
     except DecodeError as error:
-        raise RequestError(
-            400,
-            f"the body is no ExportTraceServiceRequest: {error}",
-            f"send OTLP protobuf, or JSON with Content-Type: {JSON}",
-            body,
-        ) from error
-    return _protobuf_spans(request)
+        try:
+            return [_alone(span, resource) for span, resource in split(body)]
+        except ValueError as broken:
+            raise RequestError(
+                400,
+                f"the body is no ExportTraceServiceRequest: {error} ({broken})",
+                f"send OTLP protobuf, or JSON with Content-Type: {JSON}",
+                body,
+            ) from error
+    return _spans(request)
 
 
-def _protobuf_spans(request: Any) -> Iterator[OtlpSpan]:
+def _spans(request: Any) -> Iterator[OtlpSpan]:
     for resource_spans in request.resource_spans:
         resource = _attributes(resource_spans.resource.attributes)
         for scope_spans in resource_spans.scope_spans:
             for span in scope_spans.spans:
-                yield OtlpSpan(
-                    span.trace_id.hex(),
-                    span.span_id.hex(),
-                    span.parent_span_id.hex(),
-                    span.name,
-                    span.kind,
-                    span.start_time_unix_nano,
-                    span.end_time_unix_nano,
-                    span.status.code,
-                    _attributes(span.attributes),
-                    [Event(e.name, e.time_unix_nano, _attributes(e.attributes)) for e in span.events],
-                    resource,
-                )
+                yield _span(span, resource)
+
+
+def _alone(span: bytes, resource: bytes) -> OtlpSpan | BadSpan:
+    try:
+        return _span(Span.FromString(span), _attributes(Resource.FromString(resource).attributes))
+    except DecodeError as error:
+        return BadSpan("", f"not an OTLP span, perhaps text that is no UTF-8: {error}", span[:_HEAD])
+
+
+def _span(span: Any, resource: Attributes) -> OtlpSpan:
+    return OtlpSpan(
+        span.trace_id.hex(),
+        span.span_id.hex(),
+        span.parent_span_id.hex(),
+        span.name,
+        span.kind,
+        span.start_time_unix_nano,
+        span.end_time_unix_nano,
+        span.status.code,
+        _attributes(span.attributes),
+        [Event(event.name, event.time_unix_nano, _attributes(event.attributes)) for event in span.events],
+        resource,
+    )
 
 
 def _attributes(pairs: Any) -> Attributes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -170,6 +170,20 @@ def test_partial_success_in_json(collector: Collector) -> None:
     assert [reject.field for reject in envelope.rejects] == ["", "startTimeUnixNano"]
 
 
+def test_text_that_is_no_utf8_costs_its_span_alone(collector: Collector) -> None:
+    body = request_of(make_spans(CALL, CALL | {"note": "XXXXXXXX"}, CALL)).SerializeToString()
+    broken = body.replace(b"XXXXXXXX", b"\xff" * 8)
+    assert broken != body
+    headers = {"Content-Type": "application/x-protobuf"}
+    answer = collector.http.post("/v1/traces", content=broken, headers=headers)
+    assert answer.status_code == 200
+    assert ExportTraceServiceResponse.FromString(answer.content).partial_success.rejected_spans == 1
+    (envelope,) = collector.envelopes()
+    assert len(envelope.decode()) == 2
+    assert [reject.index for reject in envelope.rejects] == [1]
+    assert "UTF-8" in envelope.rejects[0].reason
+
+
 def test_full_success_has_an_empty_answer(collector: Collector) -> None:
     request = request_of(make_spans(CALL))
     headers = {"Content-Type": "application/x-protobuf"}
@@ -232,7 +246,7 @@ def test_status_of_a_failure_is_a_google_rpc_status() -> None:
     assert (told.code, told.message) == (14, message)
 
 
-def decoded_or_refused(decode: Callable[[bytes], Iterator[OtlpSpan | BadSpan]], body: bytes) -> bool:
+def decoded_or_refused(decode: Callable[[bytes], Iterable[OtlpSpan | BadSpan]], body: bytes) -> bool:
     try:
         return all(isinstance(span, OtlpSpan | BadSpan) for span in decode(body))
     except RequestError as error:
