@@ -6,4 +6,4 @@
     settings={'non_replicated_deduplication_window': 10000}
 ) }}
 
-{{ coarser_kpi(ref('llm_kpi_1h'), 'toStartOfDay') }}
+{{ kpi_rollup(source('llm', 'llm_traces'), 'toStartOfDay') }}

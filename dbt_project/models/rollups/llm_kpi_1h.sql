@@ -7,4 +7,4 @@
     settings={'non_replicated_deduplication_window': 10000}
 ) }}
 
-{{ coarser_kpi(ref('llm_kpi_1min'), 'toStartOfHour') }}
+{{ kpi_rollup(source('llm', 'llm_traces'), 'toStartOfHour') }}

@@ -6,4 +6,4 @@
     settings={'non_replicated_deduplication_window': 10000}
 ) }}
 
-{{ coarser_quality(ref('llm_quality_1h'), 'toStartOfDay') }}
+{{ quality_rollup(source('llm', 'llm_evaluations'), 'toStartOfDay') }}

@@ -7,4 +7,4 @@
     settings={'non_replicated_deduplication_window': 10000}
 ) }}
 
-{{ coarser_quality(ref('llm_quality_1min'), 'toStartOfHour') }}
+{{ quality_rollup(source('llm', 'llm_evaluations'), 'toStartOfHour') }}
