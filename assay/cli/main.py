@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from assay.cli import console
+from assay.cli.calibrate import calibrate
 from assay.cli.services import CHOICES, everything
 from assay.cli.status import collect
 from assay.cli.up import up as run_up
@@ -35,6 +36,7 @@ simulate_app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(simulate_app, name="simulate")
+app.command()(calibrate)
 
 out = Console()
 DataDir = Annotated[Path | None, typer.Option(help="State of the embedded services (ASSAY_DATA_DIR).")]
