@@ -40,7 +40,8 @@ rolled as (
     from {{ ref('llm_kpi_1h') }} as kpis
     where {{ is_checked_hour('period_start') }}
     group by hour, {{ series() }}
-    having requests != 0
+    -- What corrections took away whole leaves rows of zeros behind.
+    having requests != 0 or prompt != 0 or cost != 0
 
 )
 

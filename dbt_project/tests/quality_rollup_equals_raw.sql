@@ -32,7 +32,8 @@ rolled as (
     from {{ ref('llm_quality_1h') }} as quality
     where {{ is_checked_hour('period_start') }}
     group by hour, tenant_id, model, prompt_template_version, evaluator, evaluator_version
-    having scores + unknown != 0
+    -- What corrections took away whole leaves rows of zeros behind.
+    having scores != 0 or unknown != 0
 
 )
 

@@ -1,0 +1,150 @@
+"""``dbt build`` on empty and filled stores; what it keeps, what it refuses, what an analyst can do."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay.settings import Settings
+from assay.warehouse.client import connect
+from assay.warehouse.dbt import DbtError, run_dbt
+from tests.support.days import NOON, call, insert
+
+ROLLUPS = ("llm_kpi_1min", "llm_kpi_1h", "llm_kpi_1d", "llm_quality_1min", "llm_quality_1h", "llm_quality_1d")
+
+
+def outcome(target: Path) -> dict[str, str]:
+    """Status of every node of the last run, by its short name."""
+    results = json.loads((target / "target" / "run_results.json").read_text())["results"]
+    return {r["unique_id"].split(".")[2]: r["status"] for r in results}
+
+
+def counted(settings: Settings) -> dict[str, int]:
+    """Calls and scores that each rollup holds."""
+    with connect(settings) as client:
+        return {
+            name: client.query(
+                f"SELECT sum({'request_count' if 'kpi' in name else 'evaluation_count'}) FROM {name}"
+            ).result_rows[0][0]
+            for name in ROLLUPS
+        }
+
+
+def test_build_is_green_without_rows_and_makes_every_model(migrated: Settings, tmp_path: Path) -> None:
+    run_dbt(migrated, "build", target=tmp_path)
+    found = outcome(tmp_path)
+    assert set(found.values()) <= {"success", "pass", "no-op"}
+    assert {name for name in found if name.startswith("llm_")} == set(ROLLUPS)
+    with connect(migrated) as client:
+        for mart in ("kpi_daily", "spend_daily", "quality_daily", "cache_efficiency", "outcomes_daily"):
+            assert client.query(f"SELECT count() FROM {mart}").result_rows == [(0,)]
+
+
+def test_full_refresh_keeps_rollups_that_outlived_their_raw_rows(filled: Settings, tmp_path: Path) -> None:
+    run_dbt(filled, "build", target=tmp_path)
+    assert set(outcome(tmp_path).values()) <= {"success", "pass", "no-op"}
+    before = counted(filled)
+    assert before["llm_kpi_1d"] == sum(call(n)["billed"] for n in range(1000))
+    assert before["llm_quality_1d"] == sum(n % 40 != 0 for n in range(0, 1000, 4))
+    with connect(filled) as client:
+        client.command("TRUNCATE TABLE llm_traces")
+        client.command("TRUNCATE TABLE llm_evaluations")
+    run_dbt(filled, "run", "--full-refresh", target=tmp_path)
+    assert counted(filled) == before
+    insert(filled, "llm_traces", [call(n) for n in range(1000, 1010)])
+    added = sum(call(n)["billed"] for n in range(1000, 1010))
+    assert counted(filled)["llm_kpi_1d"] == before["llm_kpi_1d"] + added
+
+
+def test_changed_formula_holds_from_now_on_and_changed_columns_are_refused(
+    filled: Settings, project: Path, tmp_path: Path
+) -> None:
+    macros = project / "macros" / "rollups.sql"
+    shipped = macros.read_text()
+    line = "sumSimpleState(toInt64(sign * (status = 'error'))) as error_count,"
+    assert line in shipped
+    macros.write_text(shipped.replace(line, line.replace("status = 'error'", "status != 'ok'")))
+    before = counted(filled)
+    run_dbt(filled, "run", "--full-refresh", project=project, target=tmp_path)
+    assert counted(filled) == before
+    with connect(filled) as client:
+        errors = "SELECT sum(error_count) FROM llm_kpi_1d"
+        old = client.query(errors).result_rows[0][0]
+        insert(filled, "llm_traces", [call(2003)])  # aborted
+        assert client.query(errors).result_rows[0][0] == old + 1
+
+    renamed = line.replace("error_count", "failure_count")
+    macros.write_text(shipped.replace(line, renamed).replace("'error_count'", "'failure_count'"))
+    with pytest.raises(DbtError, match="failure_count"):
+        run_dbt(filled, "run", "--select", "llm_kpi_1d", project=project, target=tmp_path)
+    assert counted(filled)["llm_kpi_1d"] == before["llm_kpi_1d"] + 1
+
+
+def test_an_analyst_adds_a_column_without_touching_python(
+    filled: Settings, project: Path, tmp_path: Path
+) -> None:
+    mart = project / "models" / "marts" / "spend_daily.sql"
+    sql = mart.read_text()
+    last = "        by_model.sum_reported_cost_usd as reported_cost_usd\n"
+    assert last in sql
+    mart.write_text(
+        sql.replace(last, last.rstrip() + ",\n        cost_usd / by_model.requests as cost_per_call_usd\n")
+    )
+    run_dbt(filled, "build", "--select", "spend_daily", project=project, target=tmp_path)
+    with connect(filled) as client:
+        rows = client.query(
+            "SELECT cost_per_call_usd * request_count, cost_usd FROM spend_daily WHERE cost_usd > 0"
+        ).result_rows
+    assert rows
+    for product, cost in rows:
+        assert float(product) == pytest.approx(float(cost), rel=1e-6)
+
+
+def test_a_contract_refuses_a_column_that_the_code_does_not_expect(
+    template: Settings, project: Path, tmp_path: Path
+) -> None:
+    macro = project / "macros" / "marts.sql"
+    macro.write_text(macro.read_text().replace("as cache_hit_rate,", "as hit_rate,"))
+    with pytest.raises(DbtError, match=r"(?s)contract.*hit_rate"):
+        run_dbt(template, "run", "--select", "kpi_daily", project=project, target=tmp_path)
+
+
+BROKEN: dict[str, tuple[str, dict[str, Any]]] = {
+    "identity_is_unique": ("llm_traces", call(1, model="another-model")),
+    "accepted_values_stg_llm_traces_status__ok__error__aborted": ("llm_traces", call(5000, status="broken")),
+    "not_empty_stg_llm_traces_tenant_id": ("llm_traces", call(5001, tenant_id="")),
+}
+
+
+def test_tests_of_the_project_fail_where_the_store_is_wrong(filled: Settings, tmp_path: Path) -> None:
+    for table, row in BROKEN.values():
+        insert(filled, table, [row])
+    with connect(filled) as client:
+        hour = f"{NOON + timedelta(hours=2):%Y-%m-%d %H}:00:00"
+        series = "'org_0', 'model-0', 'template-0', 'production'"
+        names = "period_start, tenant_id, model, prompt_template_version, cohort"
+        # One token and one score too many, in the raw rows of no hour and in no minute.
+        client.command(f"INSERT INTO llm_kpi_1h ({names}, prompt_tokens) VALUES ('{hour}', {series}, 1)")
+        client.command(
+            f"INSERT INTO llm_quality_1h ({names}, evaluation_count) VALUES ('{hour}', {series}, 1)"
+        )
+        # An hour in which every call took days.
+        client.command(
+            f"INSERT INTO llm_kpi_1h ({names}, latency_histogram) "
+            f"VALUES ('{hour}', {series}, map(1000, 100000))"
+        )
+    with pytest.raises(DbtError):
+        run_dbt(filled, "test", "--select", "test_type:data", target=tmp_path)
+    failed = {name for name, status in outcome(tmp_path).items() if status not in ("pass", "no-op")}
+    assert failed == {
+        *BROKEN,
+        "kpi_rollup_equals_raw",
+        "quality_rollup_equals_raw",
+        "hour_equals_minutes",
+        "day_equals_hours",
+        "percentiles_within_tolerance",
+    }
