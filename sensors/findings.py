@@ -20,6 +20,7 @@ from sensors.scopes import Series, series_of
 
 Key = tuple[str, str]
 
+_NARROWNESS: Mapping[Scope, int] = {"template": 0, "model": 1, "tenant": 2}
 # The narrowest scope that explains this share of a tenant's excess is what is wrong. Below, it is only part
 # of it.
 _EXPLAINS = 0.8
@@ -146,7 +147,7 @@ def judge(readings: Readings, policy: Policy, blocked: Mapping[Key, datetime]) -
         series=sum(j.series.tenant.size for j in judged),
         cost_states=_counted(j.verdicts.cost_state for j in judged),
         quality_states=_counted(j.verdicts.quality_state for j in judged),
-        findings=_best(judged, readings),
+        findings=_best(judged),
         holding=frozenset(holding),
         present=frozenset(zip(whole.tenant, whole.cohort, strict=True)),
         quiet_by_cost=frozenset(by_cost),
@@ -230,60 +231,93 @@ def _counted(states: Iterator[NDArray[np.int64]] | Any) -> dict[str, int]:
     return {state.name.lower(): int(total[state]) for state in State}
 
 
-def _best(judged: list[_Judged], readings: Readings) -> dict[Key, Finding]:
-    """For each tenant and cohort with a rule that fires, the finding that explains it best: of the loudest
-    ones, the narrowest scope (template, then model, then the tenant as a whole) that accounts for most of the
-    excess.
+def _best(judged: list[_Judged]) -> dict[Key, Finding]:
+    """For each tenant and cohort in which a rule fires, the finding that explains it best.
+
+    The loudest series gives level, rule and window. What is named is the narrowest scope (template, then
+    model, then the tenant as a whole) that accounts for most of the excess, among all series that show the
+    change: a wider one may be first to have shown it for long enough.
     """
-    firing: dict[Key, list[tuple[_Judged, int]]] = {}
+    shown: dict[Key, list[_Member]] = {}
     for j in judged:
-        for n in np.flatnonzero(j.verdicts.level > 0):
-            firing.setdefault((j.series.tenant[n], j.series.cohort[n]), []).append((j, int(n)))
-    narrowness = {"template": 0, "model": 1, "tenant": 2}
+        for n in np.flatnonzero(j.verdicts.holding | (j.verdicts.level > 0)):
+            shown.setdefault((j.series.tenant[n], j.series.cohort[n]), []).append(_Member(j, int(n)))
     best = {}
-    for key, candidates in firing.items():
-        loudest = max(int(j.verdicts.level[n]) for j, n in candidates)
-        loud = [(j, n) for j, n in candidates if j.verdicts.level[n] == loudest]
-        # One window for all, so that their excess can be compared: the longest in which one fires.
-        frame = readings.frames.now[max(int(j.verdicts.window[n]) for j, n in loud)]
-        excess = {id(j) * 1_000_003 + n: _excess(j, n, frame) for j, n in loud}
-        most = max(excess.values())
-
-        def rank(item: tuple[_Judged, int], excess: dict[int, float] = excess, most: float = most) -> Any:
-            j, n = item
-            explained = excess[id(j) * 1_000_003 + n]
-            enough = explained >= _EXPLAINS * most
-            return (not enough, narrowness[j.series.scope] if enough else 0, -explained)
-
-        chosen = min(loud, key=rank)
-        also = [_name(*other) for other in candidates if other != chosen]
-        best[key] = _finding(*chosen, readings, tuple(also))
+    for key, members in shown.items():
+        loudest = max(members, key=lambda m: (m.level, -_NARROWNESS[m.judged.series.scope]))
+        if loudest.level == Level.NONE:
+            continue
+        excess = [_excess(m, loudest) for m in members]
+        enough = [
+            (_NARROWNESS[m.judged.series.scope], -e, n)
+            for n, (m, e) in enumerate(zip(members, excess, strict=True))
+            if e >= _EXPLAINS * max(excess)
+        ]
+        named = members[min(enough)[2]]
+        also = tuple(m.name for m in members if m != named)
+        best[key] = _finding(named, loudest, also)
     return best
 
 
-def _excess(j: _Judged, n: int, frame: Frame) -> float:
-    """What the series costs, or scores, to the worse of what is expected of it, in the whole frame."""
-    _, rules = j.policies[int(j.variant[n])]
-    rule = list(rules.values())[int(j.verdicts.rule[n])]
-    figures = j.series.figures[frame]
-    if rule.needs_cost:
-        cost = figures.cost
-        return float(np.nan_to_num((cost.now[n] - cost.expected[n]) * cost.count[n] * cost.coverage[n]))
-    quality = figures.quality
-    return float(
-        np.nan_to_num((quality.expected[n] - quality.now[n]) * quality.count[n] * quality.coverage[n])
-    )
+@dataclass(frozen=True)
+class _Member:
+    """One series of one scope."""
+
+    judged: _Judged
+    n: int
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Member) and self.judged is other.judged and self.n == other.n
+
+    @property
+    def level(self) -> Level:
+        return Level(int(self.judged.verdicts.level[self.n]))
+
+    @property
+    def policy(self) -> Policy:
+        return self.judged.policies[int(self.judged.variant[self.n])][0]
+
+    @property
+    def rule(self) -> tuple[str, Rule]:
+        rules = self.judged.policies[int(self.judged.variant[self.n])][1]
+        return list(rules.items())[int(self.judged.verdicts.rule[self.n])]
+
+    @property
+    def frame(self) -> Frame:
+        """The shortest window, up to the one in which its rule fired, that holds enough: the change as it is
+        now. In a long window a model that is new is all change, while its template is still mostly past.
+        """
+        fired = int(self.judged.verdicts.window[self.n])
+        for window in self.policy.windows[:fired]:
+            figures = self.judged.series.figures[Frame(window.minutes)]
+            if figures.cost.count[self.n] >= window.min_requests and (
+                not self.rule[1].needs_quality or figures.quality.count[self.n] >= window.min_evaluations
+            ):
+                return Frame(window.minutes)
+        return Frame(self.policy.windows[fired].minutes)
+
+    @property
+    def name(self) -> str:
+        series = self.judged.series
+        return f"{series.scope} {series.template[self.n] or series.model[self.n]}".strip()
 
 
-def _name(j: _Judged, n: int) -> str:
-    named = j.series.template[n] or j.series.model[n]
-    return f"{j.series.scope} {named}".strip()
+def _excess(member: _Member, loudest: _Member) -> float:
+    """By how much the series is worse than expected, in dollars or score points, in the loudest one's
+    window.
+    """
+    figures = member.judged.series.figures[loudest.frame]
+    if loudest.rule[1].needs_cost:
+        of, worse = figures.cost, 1.0
+    else:
+        of, worse = figures.quality, -1.0
+    n = member.n
+    return float(np.nan_to_num(worse * (of.now[n] - of.expected[n]) * of.count[n] * of.coverage[n]))
 
 
-def _finding(j: _Judged, n: int, readings: Readings, also: tuple[str, ...]) -> Finding:
-    policy, rules = j.policies[int(j.variant[n])]
-    index = int(j.verdicts.window[n])
-    frame = readings.frames.now[index]
+def _finding(named: _Member, loudest: _Member, also: tuple[str, ...]) -> Finding:
+    j, n = named.judged, named.n
+    frame = loudest.frame
     cost, quality = j.series.figures[frame].cost, j.series.figures[frame].quality
 
     def number(values: NDArray[np.float64]) -> float | None:
@@ -296,9 +330,9 @@ def _finding(j: _Judged, n: int, readings: Readings, also: tuple[str, ...]) -> F
         scope=j.series.scope,
         model=j.series.model[n],
         template=j.series.template[n],
-        level=Level(int(j.verdicts.level[n])),
-        rule=list(rules)[int(j.verdicts.rule[n])],
-        window_minutes=policy.windows[index].minutes,
+        level=loudest.level,
+        rule=loudest.rule[0],
+        window_minutes=frame.begin,
         frame=frame,
         evaluator=j.series.evaluator[n],
         inherited=int(j.series.inherited[n]),

@@ -41,7 +41,9 @@ class Stream:
 
 
 def write(client: Client, stream: Stream, start: datetime, end: datetime, *, seed: int = 1) -> int:
-    """Insert the stream's calls (and their scores) from ``start`` to ``end``, evenly spaced; how many calls."""
+    """Insert the stream's calls (and their scores) from ``start`` to ``end``, evenly spaced; how many
+    calls.
+    """
     rng = np.random.default_rng(seed)
     seconds = (end - start).total_seconds()
     count = round(stream.per_minute * seconds / 60)
