@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from evaluators.correlation import Floats
 
 _VOTES: Final = {"model_a": 1.0, "tie": 0.0, "tie (inconsistent)": 0.0, "model_b": -1.0}
+# The embedded store takes parameters of up to about 2,000 characters.
+_LONGEST_LIST: Final = 1_500
 _VOTE_FIELDS: Final = ("question_id", "turn", "model_a", "model_b", "human", "judge")
 
 
@@ -128,15 +130,13 @@ def from_store(client: Client, evaluator: str, version: str) -> Examples:
 
 def scores_of(client: Client, evaluator: str, version: str, traces: Iterable[str]) -> dict[str, float]:
     """The evaluator's mean score of each of these traces; those that it did not score are left out."""
-    wanted = sorted(set(traces))
     found: dict[str, float] = {}
-    # Ids travel in the statement's address, which has a limit.
-    for start in range(0, len(wanted), 100):
+    for batch in _batches(sorted(set(traces))):
         rows = client.query(
             "SELECT trace_id, avg(score) FROM llm_evaluations FINAL "
             "WHERE evaluator = {evaluator:String} AND evaluator_version = {version:String} "
             "AND isNotNull(score) AND trace_id IN {traces:Array(String)} GROUP BY trace_id",
-            parameters={"evaluator": evaluator, "version": version, "traces": wanted[start : start + 100]},
+            parameters={"evaluator": evaluator, "version": version, "traces": batch},
         ).result_rows
         found |= {str(trace): float(score) for trace, score in rows}
     return found
@@ -149,6 +149,21 @@ def labelled_traces(path: Path) -> set[str]:
         ExamplesError: it cannot be read.
     """
     return {str(row.get("trace_id", "")) for _, row in _rows(path)}
+
+
+def _batches(traces: Sequence[str]) -> Iterator[list[str]]:
+    """The ids in lists that fit into the address of a request, in which parameters travel."""
+    batch: list[str] = []
+    length = 0
+    for trace in traces:
+        if batch and length + len(trace) > _LONGEST_LIST:
+            yield batch
+            batch, length = [], 0
+        batch.append(trace)
+        # Quotes and a comma.
+        length += len(trace) + 3
+    if batch:
+        yield batch
 
 
 def _scores(human: Floats, judge: Floats, models: list[str]) -> Examples:

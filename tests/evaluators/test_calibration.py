@@ -163,18 +163,23 @@ def test_votes_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         read_votes(write(tmp_path / "odd.csv", header + "1,1,a,b,tie,model_a\n1,1,a,b,tie,both\n"))
 
 
+def trace_id(version: str, n: int) -> str:
+    """As long as those of OpenTelemetry."""
+    return f"{version}-{n:030}"
+
+
 def put_labelled(settings: Settings, version: str, human: list[float], judge: list[float]) -> None:
     now = datetime.now(UTC)
     with connect(settings) as client:
         client.insert(
             "human_labels",
-            [(f"{version}-{n}", "r", score, now) for n, score in enumerate(human)],
+            [(trace_id(version, n), "r", score, now) for n, score in enumerate(human)],
             column_names=["trace_id", "rater", "score", "timestamp"],
         )
         client.insert(
             "llm_evaluations",
             [
-                ("t", f"m{n % 3}", now, now, f"{version}-{n}", "s", "llm-as-judge", version, score, 1.0)
+                ("t", f"m{n % 3}", now, now, trace_id(version, n), "s", "llm-as-judge", version, score, 1.0)
                 for n, score in enumerate(judge)
             ],
             column_names=[
@@ -240,7 +245,9 @@ def test_the_command_takes_the_scores_of_labels_from_the_store(
 ) -> None:
     human, judge = noisy(130, 0.03)
     put_labelled(built, "v1", human, judge)
-    labels = [{"trace_id": f"v1-{n}", "rater": "other", "score": score} for n, score in enumerate(human)]
+    labels = [
+        {"trace_id": trace_id("v1", n), "rater": "other", "score": score} for n, score in enumerate(human)
+    ]
     file = write(tmp_path / "labels.ndjson", "\n".join(map(json.dumps, labels)))
     monkeypatch.setattr("assay.cli.calibrate.load_settings", lambda: built)
 
