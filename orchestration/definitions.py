@@ -12,16 +12,19 @@ from orchestration.defs.baselines.schedules import daily_baselines_schedule
 from orchestration.defs.kpis.assets import dbt_models
 from orchestration.defs.kpis.jobs import dbt_job
 from orchestration.defs.kpis.schedules import daily_dbt_schedule
+from orchestration.defs.quality.assets import evaluator_calibrations
+from orchestration.defs.quality.jobs import calibration_job
+from orchestration.defs.quality.schedules import weekly_calibration_schedule
 from orchestration.defs.traces.assets import ASSETS as RAW_ASSETS
 from orchestration.defs.traces.checks import CHECKS as RAW_CHECKS
 from orchestration.defs.traces.sensors import telemetry_checks_sensor, telemetry_freshness_sensor
 from orchestration.resources import Store, dbt_resource
 
 defs = dg.Definitions(
-    assets=[*RAW_ASSETS, alerts, dbt_models, ewma_baselines],
+    assets=[*RAW_ASSETS, alerts, dbt_models, ewma_baselines, evaluator_calibrations],
     asset_checks=RAW_CHECKS,
-    jobs=[dbt_job, baselines_job],
-    schedules=[daily_dbt_schedule, daily_baselines_schedule],
+    jobs=[dbt_job, baselines_job, calibration_job],
+    schedules=[daily_dbt_schedule, daily_baselines_schedule, weekly_calibration_schedule],
     sensors=[telemetry_freshness_sensor, telemetry_checks_sensor, regression_sensor],
     resources={"store": Store(), "dbt": dbt_resource()},
     # The steps of a run share its process: each process more costs seconds and 200 MB.

@@ -26,7 +26,10 @@ def test_assets(repository: dg.RepositoryDefinition) -> None:
     """Raw tables, every dbt model by its file's name, and what Python computes."""
     graph = repository.asset_graph
     models = {path.stem for path in (PROJECT / "models").rglob("*.sql")}
-    assert {k.to_user_string() for k in graph.materializable_asset_keys} == models | {"ewma_baselines"}
+    assert {k.to_user_string() for k in graph.materializable_asset_keys} == models | {
+        "ewma_baselines",
+        "evaluator_calibrations",
+    }
     watched = {k.to_user_string() for k in graph.external_asset_keys}
     assert watched >= RAW | {"alerts"}
     # The rest are sources that a model reads.
@@ -42,6 +45,7 @@ def test_checks(repository: dg.RepositoryDefinition) -> None:
         ("llm_traces", "last_hour_equals_kpi_rollup"),
         ("llm_traces", "calls_are_priced"),
         ("llm_traces", "spans_are_accepted"),
+        ("evaluator_calibrations", "evaluators_pass_the_gate"),
         ("llm_evaluations", "last_hour_equals_quality_rollup"),
     }
     of_one_model = {
@@ -63,11 +67,13 @@ def test_sensors_schedules_jobs(repository: dg.RepositoryDefinition) -> None:
     assert {s.name: (s.job_name, s.cron_schedule) for s in repository.schedule_defs} == {
         "daily_dbt_schedule": ("dbt_job", "30 2 * * *"),
         "daily_baselines_schedule": ("baselines_job", "5 0 * * *"),
+        "weekly_calibration_schedule": ("calibration_job", "30 3 * * 1"),
     }
     assert {s.default_status for s in repository.schedule_defs} == {dg.DefaultScheduleStatus.RUNNING}
     assert {name for name in repository.job_names if not name.startswith("__")} == {
         "dbt_job",
         "baselines_job",
+        "calibration_job",
     }
 
 
@@ -92,7 +98,7 @@ def test_freshness_policies(repository: dg.RepositoryDefinition) -> None:
         for key in graph.get_all_asset_keys()
         if graph.get(key).freshness_policy is not None
     }
-    assert with_policy == RAW | {"ewma_baselines"}
+    assert with_policy == RAW | {"ewma_baselines", "evaluator_calibrations"}
 
 
 def test_dbt_job_covers_everything_of_dbt(repository: dg.RepositoryDefinition) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ import pytest
 from assay.cli.services import environment
 from assay.settings import Settings
 from assay.warehouse.client import connect
-from orchestration.instance import dagster_processes, prepare
-from tests.support.processes import free_port, running, wait_for
+from orchestration.instance import Process, dagster_processes, prepare
+from tests.support.processes import Running, free_port, running, wait_for
 from tests.support.rows import evaluation, insert, span
 
 _LAUNCH = """
@@ -67,7 +67,7 @@ query Ticks {
 
 @pytest.fixture
 def dagster(built: Settings, tmp_path: Path) -> Iterator[Settings]:
-    """A store with a month of traffic, and Dagster's processes on it."""
+    """A store with a month of traffic, and all of Dagster but the daemon on it."""
     settings = Settings(
         clickhouse_url=built.clickhouse,
         clickhouse_database=built.clickhouse_database,
@@ -81,24 +81,26 @@ def dagster(built: Settings, tmp_path: Path) -> Iterator[Settings]:
         insert(client, "llm_evaluations", *(evaluation(at, retention_start=now.date()) for at in hours))
         insert(client, "llm_traces", span(now - timedelta(minutes=5)))
     prepare(settings)
-    with ExitStack() as stack:
-        trees = []
-        for process in dagster_processes(settings):
-            server = stack.enter_context(
-                running(
-                    process.argv,
-                    ready=lambda check=process.ready: asyncio.run(check()) == "",
-                    log=tmp_path / f"{process.name}.log",
-                    env={**environment(settings), **process.env},
-                    timeout_s=120,
-                )
-            )
-            trees.append(psutil.Process(server.process.pid))
-        children = [child for tree in trees for child in tree.children(recursive=True)]
-        yield settings
-    # Asked to stop, they leave nothing behind.
+    code, webserver, _ = dagster_processes(settings)
+    with started(settings, code) as server:
+        with started(settings, webserver):
+            yield settings
+        children = psutil.Process(server.process.pid).children(recursive=True)
+        assert children, "the process that holds the definitions"
+    # Asked to stop, it leaves nothing behind.
     _, alive = psutil.wait_procs(children, timeout=20)
     assert not alive, alive
+
+
+def started(settings: Settings, process: Process) -> AbstractContextManager[Running]:
+    """The process, ready, for the time of the block."""
+    return running(
+        process.argv,
+        ready=lambda: asyncio.run(process.ready()) == "",
+        log=settings.data_dir / f"{process.name}.log",
+        env={**environment(settings), **process.env},
+        timeout_s=120,
+    )
 
 
 def ask(settings: Settings, query: str, **variables: Any) -> dict[str, Any]:
@@ -127,10 +129,17 @@ def test_month_of_baselines_from_the_ui(dagster: Settings) -> None:
         },
     )["launchPartitionBackfill"]
     assert launched["__typename"] == "LaunchBackfillSuccess", launched
+    # The daemon looks for backfills every 30 s, first when it starts.
+    with started(dagster, dagster_processes(dagster)[2]):
+        watch(dagster, launched["backfillId"], set(days))
+
+
+def watch(settings: Settings, backfill_id: str, days: set[date]) -> None:
+    """Wait until backfill and freshness are what they should be."""
     state: dict[str, Any] = {}
 
     def over() -> bool:
-        state.update(ask(dagster, _BACKFILL, id=launched["backfillId"]))
+        state.update(ask(settings, _BACKFILL, id=backfill_id))
         return state["partitionBackfillOrError"]["status"] != "REQUESTED"
 
     wait_for(over, "the backfill", timeout_s=200)
@@ -138,19 +147,19 @@ def test_month_of_baselines_from_the_ui(dagster: Settings) -> None:
     (counts,) = state["partitionBackfillOrError"]["assetBackfillData"]["assetBackfillStatuses"]
     assert counts == {"numPartitionsMaterialized": 30, "numPartitionsFailed": 0}
     assert [run["status"] for run in state["runsOrError"]["results"]] == ["SUCCESS"]
-    assert stored_days(dagster) == set(days)
+    assert stored_days(settings) == days
 
     def fresh() -> bool:
-        (node,) = ask(dagster, _FRESHNESS)["assetNodes"]
+        (node,) = ask(settings, _FRESHNESS)["assetNodes"]
         return bool(node["freshnessStatusInfo"]["freshnessStatus"] == "HEALTHY")
 
     wait_for(fresh, "llm_traces to be fresh", timeout_s=90)
-    (node,) = ask(dagster, _FRESHNESS)["assetNodes"]
+    (node,) = ask(settings, _FRESHNESS)["assetNodes"]
     (event,) = node["assetMaterializations"]
     figures = {entry["label"]: entry.get("intValue") for entry in event["metadataEntries"]}
     assert figures["new_rows"] == figures["dagster/row_count"] == 125
 
-    (tick,) = ask(dagster, _TICKS)["sensorOrError"]["sensorState"]["ticks"]
+    (tick,) = ask(settings, _TICKS)["sensorOrError"]["sensorState"]["ticks"]
     assert tick["error"] is None, tick
     assert "series until" in tick["skipReason"]
 
