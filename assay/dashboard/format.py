@@ -1,5 +1,5 @@
-"""How figures are written on the screens. ``None`` and NaN are unknown: every function returns ``None`` for them,
-and the screen says in words what is missing. Unknown is never written as 0.
+"""How figures are written on the screens. ``None`` and NaN are unknown: every function returns ``None`` for
+them, and the screen says in words what is missing. Unknown is never written as 0.
 """
 
 from __future__ import annotations
@@ -8,8 +8,6 @@ import math
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-import pandas as pd
-
 Number = int | float | Decimal
 
 _MAGNITUDES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
@@ -17,7 +15,7 @@ _MAGNITUDES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 def known(value: Number | None) -> float | None:
     """``value`` as a float, or ``None`` if it is absent or not a number."""
-    if value is None or pd.isna(value):
+    if value is None:
         return None
     number = float(value)
     return number if math.isfinite(number) else None
@@ -34,8 +32,8 @@ def money(value: Number | None) -> str | None:
     if size < 1e-9:
         return f"{sign}<$0.000000001"
     if size < 0.995:
-        # Two significant digits, without exponent.
-        decimals = 1 - math.floor(math.log10(size))
+        # Two significant digits, without exponent; rounded first, as 0.0996 has three decimals but 0.10 two.
+        decimals = 1 - math.floor(math.log10(float(f"{size:.1e}")))
         return f"{sign}${size:.{decimals}f}"
     if size < 999.995:
         return f"{sign}${size:.2f}"

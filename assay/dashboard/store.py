@@ -16,7 +16,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 from assay.settings import Settings
 from assay.warehouse.client import connect
 
-# What one refresh sends at once. The engine uses every core for each query, so more would only queue up there.
+# What one refresh sends at once. The engine uses every core for each query, so more would only queue up
+# there.
 _THREADS = 6
 # A screen that takes longer than this is of no use; the store gives up on it.
 _MAX_SECONDS = 20
@@ -104,6 +105,9 @@ class Store:
 
 
 def _frame(client: Client, query: Query) -> pd.DataFrame:
-    return client.query_df(
+    # Arrow names and types the columns of an empty answer as well, which the Native format does not.
+    table = client.query_arrow(
         query.sql, parameters=dict(query.parameters), settings={"max_execution_time": _MAX_SECONDS}
     )
+    frame: pd.DataFrame = table.to_pandas()
+    return frame

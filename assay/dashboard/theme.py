@@ -11,7 +11,8 @@ import plotly.graph_objects as go
 
 Scheme = Literal["light", "dark"]
 
-# What the operating system has: no font is fetched. Linux desktops without Inter have Noto, Cantarell or Liberation.
+# What the operating system has: no font is fetched. Linux desktops without Inter have Noto, Cantarell or
+# Liberation.
 FONT = (
     'Inter, -apple-system, BlinkMacSystemFont, "Segoe UI", Roboto, "Noto Sans", Cantarell, '
     '"Liberation Sans", Arial, sans-serif'
@@ -24,6 +25,7 @@ class Tokens:
     deficiencies: they are Okabe and Ito's (2008), moved in lightness to stand out from this background.
     """
 
+    page: str
     text: str
     muted: str
     grid: str
@@ -31,7 +33,10 @@ class Tokens:
     border: str
     categories: tuple[str, ...]
     other: str
+    link: str
+    good: str
     bad: str
+    alarm: str
 
     @property
     def typical(self) -> str:
@@ -46,6 +51,7 @@ class Tokens:
 
 TOKENS: Mapping[Scheme, Tokens] = {
     "light": Tokens(
+        page="#f4f6f8",
         text="#1c2430",
         muted="#5b6675",
         grid="#e8ebef",
@@ -53,9 +59,13 @@ TOKENS: Mapping[Scheme, Tokens] = {
         border="#dfe3e8",
         categories=("#0072b2", "#d98200", "#009e73", "#b8568f", "#45a5dd", "#c44e00", "#6a5aa8"),
         other="#9aa3ae",
-        bad="#c44e00",
+        link="#1864ab",
+        good="#1b7f5c",
+        bad="#b34700",
+        alarm="#c92a2a",
     ),
     "dark": Tokens(
+        page="#10141a",
         text="#e6eaf0",
         muted="#9aa5b4",
         grid="#2a313b",
@@ -63,9 +73,15 @@ TOKENS: Mapping[Scheme, Tokens] = {
         border="#2c343f",
         categories=("#4aa3df", "#e9a53a", "#2fbf96", "#dd8fbd", "#8fd0f5", "#f0803c", "#a99be6"),
         other="#6f7a88",
+        link="#74b3ea",
+        good="#4cc9a0",
         bad="#f0803c",
+        alarm="#ff7b7b",
     ),
 }
+
+# What the style sheet calls the colours.
+_STYLED = ("page", "text", "muted", "grid", "surface", "border", "link", "good", "bad", "alarm")
 
 MANTINE = {
     "fontFamily": FONT,
@@ -75,6 +91,15 @@ MANTINE = {
     "cursorType": "pointer",
     "respectReducedMotion": True,
 }
+
+
+def style() -> str:
+    """The colours as CSS variables (``--surface``, …) of either scheme, for the style sheet in ``assets``."""
+    blocks = []
+    for scheme, tokens in TOKENS.items():
+        variables = "".join(f"--{name}: {getattr(tokens, name)};" for name in _STYLED)
+        blocks.append(f'[data-mantine-color-scheme="{scheme}"] {{ color-scheme: {scheme}; {variables} }}')
+    return "\n".join(blocks)
 
 
 def colours(names: Iterable[str], scheme: Scheme) -> dict[str, str]:
@@ -97,7 +122,6 @@ def template(scheme: Scheme) -> go.layout.Template:
         "linecolor": tokens.border,
         "zeroline": False,
         "tickfont": {"color": tokens.muted, "size": 11},
-        "title": {"font": {"color": tokens.muted, "size": 11}, "standoff": 8},
         "automargin": "height",
     }
     return go.layout.Template(
@@ -105,7 +129,7 @@ def template(scheme: Scheme) -> go.layout.Template:
             "font": {"family": FONT, "size": 12, "color": tokens.text},
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
-            "margin": {"l": 58, "r": 14, "t": 34, "b": 34},
+            "margin": {"l": 52, "r": 10, "t": 10, "b": 26},
             "hovermode": "x unified",
             "hoverlabel": {
                 "bgcolor": tokens.surface,
@@ -121,8 +145,15 @@ def template(scheme: Scheme) -> go.layout.Template:
                 "font": {"size": 11, "color": tokens.muted},
                 "itemsizing": "constant",
             },
-            "xaxis": {**axis, "showgrid": False, "showline": True, "ticks": "outside", "ticklen": 4,
-                      "tickcolor": tokens.border, "hoverformat": "%a %d %b %H:%M UTC"},
+            "xaxis": {
+                **axis,
+                "showgrid": False,
+                "showline": True,
+                "ticks": "outside",
+                "ticklen": 4,
+                "tickcolor": tokens.border,
+                "hoverformat": "%a %d %b %H:%M UTC",
+            },
             "yaxis": {**axis, "rangemode": "tozero", "nticks": 5},
             "colorway": list(tokens.categories),
             "modebar": {"remove": ["lasso", "select"]},

@@ -10,25 +10,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
-# The minute rollups are kept for `minute_rollup_days` = 90 (dbt_project.yml). A window that starts near or before
-# that is read by the hour; the margin keeps a long-open screen from reading while the oldest minutes are dropped.
+# The minute rollups are kept for `minute_rollup_days` = 90 (dbt_project.yml). A window that starts near or
+# before that is read by the hour; the margin keeps a long-open screen from reading while the oldest minutes
+# are dropped.
 _MINUTES_KEPT = timedelta(days=85)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Grain(Enum):
-    """The period of a rollup: the suffix of its tables, its length, how ClickHouse truncates to it."""
+    """The period of a rollup: the suffix of its tables, and its length."""
 
-    MINUTE = ("1min", timedelta(minutes=1), "toStartOfMinute", "minute")
-    HOUR = ("1h", timedelta(hours=1), "toStartOfHour", "hour")
-    DAY = ("1d", timedelta(days=1), "toStartOfDay", "day")
+    MINUTE = ("1min", timedelta(minutes=1))
+    HOUR = ("1h", timedelta(hours=1))
+    DAY = ("1d", timedelta(days=1))
 
-    def __init__(self, suffix: str, length: timedelta, start_of: str, label: str) -> None:
+    def __init__(self, suffix: str, length: timedelta) -> None:
         self.suffix = suffix
         self.length = length
-        self.start_of = start_of
-        self.label = label
 
     @property
     def finer(self) -> Grain:
@@ -37,11 +36,16 @@ class Grain(Enum):
 
     def floor(self, time: datetime) -> datetime:
         """The latest period start at or before ``time``."""
-        return time - (time - _EPOCH) % self.length
+        return floor(time, self.length)
 
     def ceil(self, time: datetime) -> datetime:
         """The earliest period start at or after ``time``."""
         return time + (_EPOCH - time) % self.length
+
+
+def floor(time: datetime, length: timedelta) -> datetime:
+    """The latest multiple of ``length`` since 1970 at or before ``time``."""
+    return time - (time - _EPOCH) % length
 
 
 @dataclass(frozen=True)
@@ -62,16 +66,25 @@ class Window:
 
     @property
     def grain(self) -> Grain:
-        """The period to draw this window in: minutes up to 6 hours, hours up to 14 days, else days."""
-        if self.length <= timedelta(hours=6):
+        """The rollup to read for this window: minutes below 7 hours, hours up to 14 days, else days."""
+        if self.length < timedelta(hours=7):
             return Grain.MINUTE
         return Grain.HOUR if self.length <= timedelta(days=14) else Grain.DAY
 
-    def periods(self, grain: Grain) -> list[datetime]:
-        """Starts of the periods that the window touches, in order."""
-        first = grain.floor(self.start)
-        count = -(-(self.end - first) // grain.length)
-        return [first + i * grain.length for i in range(count)]
+    @property
+    def step(self) -> timedelta:
+        """The period to draw this window in: its grain, or five minutes where minutes would be too many to
+        see.
+        """
+        fine = self.grain is Grain.MINUTE and self.length > timedelta(hours=2)
+        return timedelta(minutes=5) if fine else self.grain.length
+
+    @property
+    def periods(self) -> list[datetime]:
+        """Starts of the steps that the window touches, in order."""
+        first = floor(self.start, self.step)
+        count = -(-(self.end - first) // self.step)
+        return [first + i * self.step for i in range(count)]
 
 
 @dataclass(frozen=True)
@@ -83,9 +96,14 @@ class Segment:
 
 
 def ending(now: datetime, length: timedelta) -> Window:
-    """The window of ``length`` up to and including the minute that runs at ``now``."""
+    """The last ``length`` up to and including the minute that runs at ``now``.
+
+    It starts with a whole step: the first bar of a chart is a full one, and the rollup of its grain alone
+    covers the window.
+    """
     end = Grain.MINUTE.ceil(now)
-    return Window(end - length, end)
+    exact = Window(end - length, end)
+    return Window(floor(exact.start, exact.step), end)
 
 
 def aligned(window: Window, now: datetime) -> Window:

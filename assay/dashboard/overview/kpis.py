@@ -1,4 +1,6 @@
-"""The tiles on top: each a figure, how it compares with the period before, and what is missing if it is unknown."""
+"""The tiles on top: each a figure, how it compares with the period before, and what is missing if it is
+unknown.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +90,14 @@ def tiles(totals: pd.DataFrame, quality: pd.DataFrame, evaluator: Evaluator | No
     return [
         tile("cost_usd", "Spend", format.money, "no price", note=_spend_note(now), better="down"),
         tile("request_count", "Requests", format.count, "", note=_error_note(now)),
-        tile("cost_p50_usd", "Cost per request, p50", format.money, "no price", note="median call", better="down"),
+        tile(
+            "cost_p50_usd",
+            "Cost per request, p50",
+            format.money,
+            "no price",
+            note="median call",
+            better="down",
+        ),
         tile(
             "latency_p95_ms",
             "Latency, p95",
@@ -96,6 +105,14 @@ def tiles(totals: pd.DataFrame, quality: pd.DataFrame, evaluator: Evaluator | No
             "not reported",
             note=_latency_note(now),
             better="down",
+        ),
+        tile(
+            "velocity_p50",
+            "Token velocity, p50",
+            format.rate,
+            "not reported",
+            note="completion tokens/s",
+            better="up",
         ),
         tile(
             "cache_hit_rate",
@@ -120,7 +137,7 @@ def tiles(totals: pd.DataFrame, quality: pd.DataFrame, evaluator: Evaluator | No
             "Unpriced calls",
             format.percent,
             "",
-            note="cost unknown, not in spend" if unpriced else "every call has a price",
+            note="left out of spend" if unpriced else "all calls priced",
             better="down",
             flagged=bool(unpriced),
             figure=_unpriced,
@@ -161,7 +178,11 @@ def _unpriced(row: Row) -> float | None:
 
 
 def _spend_note(row: Row) -> str:
-    return f"{format.count(row['unpriced_count'])} calls unpriced" if row.get("unpriced_count") else "all calls priced"
+    return (
+        f"{format.count(row['unpriced_count'])} calls unpriced"
+        if row.get("unpriced_count")
+        else "all calls priced"
+    )
 
 
 def _error_note(row: Row) -> str:
@@ -178,4 +199,4 @@ def _quality_note(scores: Row, evaluator: Evaluator | None) -> str:
     if evaluator is None:
         return ""
     judged = format.count(scores.get("evaluation_count")) or "0"
-    return f"{evaluator.label}, {judged} scores"
+    return f"{judged} scores by {evaluator.label}"

@@ -1,4 +1,5 @@
-"""All SQL of this page. Each function gives one set-based query over the rollups; a refresh sends them together.
+"""All SQL of this page. Each function gives one set-based query over the rollups; a refresh sends them
+together.
 
 Names from the viewer are bound parameters; table and column names come from the enumerations of this package.
 """
@@ -21,33 +22,62 @@ OPTION_ROWS = 1000
 _SERIES = ("tenant_id", "model", "prompt_template_version")
 _MICROSECOND = 1_000_000
 
-# An unknown figure is NULL (or NaN, from a sketch that saw no value); it sorts last either way.
-_MEASURES = """
-    sum(r.request_count) AS request_count,
-    sum(r.error_count) AS error_count,
-    sum(r.priced_count) AS priced_count,
-    sum(r.unpriced_count) AS unpriced_count,
-    sum(r.cost_usd) AS cost_usd,
-    sum(r.cached_tokens) / nullIf(sum(r.cacheable_prompt_tokens), 0) AS cache_hit_rate,
-    assay_quantile(sumMap(r.cost_histogram), 0.5) AS cost_p50_usd,
-    assay_quantile(sumMap(r.latency_histogram), 0.5) AS latency_p50_ms,
-    assay_quantile(sumMap(r.latency_histogram), 0.95) AS latency_p95_ms"""
-_MEASURED = (
-    "request_count",
-    "error_count",
-    "priced_count",
-    "unpriced_count",
-    "cost_usd",
-    "cached_tokens",
-    "cacheable_prompt_tokens",
-    "cost_histogram",
-    "latency_histogram",
+
+@dataclass(frozen=True)
+class _Measure:
+    """A figure over any rollup rows: its expression and the columns that it reads. Unknown is NULL."""
+
+    sql: str
+    columns: tuple[str, ...]
+
+
+def _sum(column: str) -> _Measure:
+    return _Measure(f"sum(r.{column})", (column,))
+
+
+def _quantile(histogram: str, level: float) -> _Measure:
+    return _Measure(f"assay_quantile(sumMap(r.{histogram}), {level})", (histogram,))
+
+
+_CALLS: Mapping[str, _Measure] = {
+    "request_count": _sum("request_count"),
+    "error_count": _sum("error_count"),
+    "unpriced_count": _sum("unpriced_count"),
+    # What lost its price in a correction is unknown again, not free.
+    "cost_usd": _Measure("if(sum(r.priced_count) > 0, sum(r.cost_usd), NULL)", ("priced_count", "cost_usd")),
+    "cache_hit_rate": _Measure(
+        "sum(r.cached_tokens) / nullIf(sum(r.cacheable_prompt_tokens), 0)",
+        ("cached_tokens", "cacheable_prompt_tokens"),
+    ),
+    "cost_p50_usd": _quantile("cost_histogram", 0.5),
+    "latency_p50_ms": _quantile("latency_histogram", 0.5),
+    "latency_p95_ms": _quantile("latency_histogram", 0.95),
+    "velocity_p50": _quantile("velocity_histogram", 0.5),
+    "velocity_p95": _quantile("velocity_histogram", 0.95),
+}
+_SCORES: Mapping[str, _Measure] = {
+    "evaluation_count": _sum("evaluation_count"),
+    "unknown_count": _sum("unknown_count"),
+    "quality_mean": _Measure(
+        "if(sum(r.evaluation_count) > 0, sum(r.weighted_score) / sum(r.score_weight), NULL)",
+        ("weighted_score", "score_weight"),
+    ),
+}
+_TOTALS = (
+    *("request_count", "error_count", "unpriced_count", "cost_usd", "cache_hit_rate"),
+    *("cost_p50_usd", "latency_p50_ms", "latency_p95_ms", "velocity_p50"),
 )
-_SCORES = """
-    sum(r.evaluation_count) AS evaluation_count,
-    sum(r.unknown_count) AS unknown_count,
-    sum(r.weighted_score) / nullIf(sum(r.score_weight), 0) AS quality_mean"""
-_SCORED = ("evaluation_count", "unknown_count", "score_weight", "weighted_score")
+_TREND = (
+    *("request_count", "error_count", "cost_usd", "cache_hit_rate"),
+    *("latency_p50_ms", "latency_p95_ms", "velocity_p50", "velocity_p95"),
+)
+_TABLE = (
+    *("request_count", "error_count", "unpriced_count", "cost_usd", "cache_hit_rate"),
+    *("cost_p50_usd", "latency_p95_ms", "velocity_p50"),
+)
+# What corrections took away whole leaves rows of zeros behind: no traffic, no scores.
+_SOME_CALLS = "HAVING request_count > 0"
+_SOME_SCORES = "HAVING evaluation_count + unknown_count > 0"
 
 
 @dataclass(frozen=True)
@@ -61,106 +91,101 @@ class View:
     def grain(self) -> Grain:
         return self.window.grain
 
+    @property
+    def read(self) -> Window:
+        """The interval to read: of a live view the running period whole, as nothing lies after now."""
+        if self.selection.live:
+            return Window(self.window.start, self.grain.ceil(self.window.end))
+        return self.window
+
 
 def totals(view: View) -> Query:
     """One row per window with traffic: ``previous`` (0 shown, 1 the one before), the measures."""
     parameters: dict[str, object] = {}
-    both = " UNION ALL ".join(
-        f"SELECT {flag} AS previous, * FROM ({_rows('kpi', view, window, _MEASURED, parameters)})"
-        for flag, window in ((0, view.window), (1, view.window.previous))
+    columns = _columns(_CALLS, _TOTALS)
+    rows = _union(
+        _rows("kpi", view, view.read, ("0 AS previous", *columns), parameters),
+        _rows("kpi", view, view.window.previous, ("1 AS previous", *columns), parameters),
     )
-    return Query(f"SELECT previous, {_MEASURES} FROM ({both}) AS r GROUP BY previous", parameters)
+    return Query(
+        f"SELECT previous, {_measures(_CALLS, _TOTALS)} FROM ({rows}) AS r GROUP BY previous {_SOME_CALLS}",
+        parameters,
+    )
 
 
 def quality_totals(view: View) -> Query:
     """One row per window and evaluator: ``previous``, ``evaluator``, ``evaluator_version``, counts, mean."""
     parameters: dict[str, object] = {}
-    columns = ("evaluator", "evaluator_version", *_SCORED)
-    both = " UNION ALL ".join(
-        f"SELECT {flag} AS previous, * FROM ({_rows('quality', view, window, columns, parameters)})"
-        for flag, window in ((0, view.window), (1, view.window.previous))
+    columns = ("evaluator", "evaluator_version", *_columns(_SCORES, _SCORES))
+    rows = _union(
+        _rows("quality", view, view.read, ("0 AS previous", *columns), parameters),
+        _rows("quality", view, view.window.previous, ("1 AS previous", *columns), parameters),
     )
     return Query(
-        f"SELECT previous, evaluator, evaluator_version, {_SCORES} FROM ({both}) AS r "
-        "GROUP BY previous, evaluator, evaluator_version",
+        f"SELECT previous, evaluator, evaluator_version, {_measures(_SCORES, _SCORES)} FROM ({rows}) AS r "
+        f"GROUP BY previous, evaluator, evaluator_version {_SOME_SCORES}",
         parameters,
     )
 
 
 def trend(view: View) -> Query:
-    """One row per period with traffic: ``period``, the measures, ``velocity_p50`` and ``velocity_p95``."""
-    parameters: dict[str, object] = {}
-    rows = _rows("kpi", view, view.window, ("period_start", *_MEASURED, "velocity_histogram"), parameters)
-    return Query(
-        f"SELECT {view.grain.start_of}(r.period_start) AS period, {_MEASURES}, "
-        "assay_quantile(sumMap(r.velocity_histogram), 0.5) AS velocity_p50, "
-        "assay_quantile(sumMap(r.velocity_histogram), 0.95) AS velocity_p95 "
-        f"FROM ({rows}) AS r GROUP BY period ORDER BY period",
-        parameters,
-    )
+    """One row per period and member of the grouping dimension: ``period``, ``member``, the measures.
 
-
-def breakdown(view: View) -> Query:
-    """One row per period and member of the grouping dimension: ``period``, ``member`` (NULL: all that are not
-    among the dearest), ``cost_usd``, ``request_count``.
+    ``member`` is NULL for all that are not among the dearest; ungrouped, it is the empty string.
     """
     parameters: dict[str, object] = {}
-    dimension = view.selection.group_by
+    member = _member(view, parameters)
     rows = _rows(
-        "kpi", view, view.window, ("period_start", dimension, "cost_usd", "request_count"), parameters
+        "kpi", view, view.read, ("period_start", *member.columns, *_columns(_CALLS, _TREND)), parameters
     )
     return Query(
-        f"WITH named AS (SELECT toString(r.{dimension}) AS name FROM ({rows}) AS r GROUP BY name "
-        f"ORDER BY sum(r.cost_usd) DESC NULLS LAST, sum(r.request_count) DESC, name LIMIT {TOP_SERIES}) "
-        f"SELECT {view.grain.start_of}(r.period_start) AS period, "
-        f"if(toString(r.{dimension}) IN named, toNullable(toString(r.{dimension})), NULL) AS member, "
-        "sum(r.cost_usd) AS cost_usd, sum(r.request_count) AS request_count "
-        f"FROM ({rows}) AS r GROUP BY period, member ORDER BY period, member",
+        f"{member.names}SELECT {_period(view)} AS period, {member.sql} AS member, "
+        f"{_measures(_CALLS, _TREND)} FROM ({rows}) AS r "
+        f"GROUP BY period, member {_SOME_CALLS} ORDER BY period",
         parameters,
     )
 
 
 def quality_trend(view: View) -> Query:
-    """One row per period and evaluator: ``period``, ``evaluator``, ``evaluator_version``, counts, mean."""
+    """One row per period, member and evaluator: ``period``, ``member`` (as in :func:`trend`), ``evaluator``,
+    ``evaluator_version``, counts, mean. Grouped, it is the chosen evaluator alone, or the one with the most
+    scores.
+    """
     parameters: dict[str, object] = {}
-    rows = _rows(
-        "quality",
-        view,
-        view.window,
-        ("period_start", "evaluator", "evaluator_version", *_SCORED),
-        parameters,
-    )
+    member = _member(view, parameters)
+    whose = ("evaluator", "evaluator_version")
+    columns = ("period_start", *whose, *member.columns, *_columns(_SCORES, _SCORES))
+    rows = _rows("quality", view, view.read, columns, parameters)
+    one = f"WHERE {_evaluator(view, parameters)} " if member.columns else ""
+    keys = "period, member, evaluator, evaluator_version"
     return Query(
-        f"SELECT {view.grain.start_of}(r.period_start) AS period, evaluator, evaluator_version, {_SCORES} "
-        f"FROM ({rows}) AS r GROUP BY period, evaluator, evaluator_version ORDER BY period",
+        f"{member.names}SELECT {_period(view)} AS period, {member.sql} AS member, "
+        f"evaluator, evaluator_version, {_measures(_SCORES, _SCORES)} "
+        f"FROM ({rows}) AS r {one}GROUP BY {keys} {_SOME_SCORES} ORDER BY period",
         parameters,
     )
 
 
 def series(view: View) -> Query:
-    """The table: one row per tenant, model and template, in the chosen order, at most ``TABLE_ROWS``.
+    """The table: one row per tenant, model and template, in the chosen order, at most ``TABLE_ROWS``;
+    ``found`` says how many there are.
 
     ``quality_mean`` is that of the chosen evaluator, or of the one with the most scores in the window.
     """
     parameters: dict[str, object] = {}
     keys = ", ".join(_SERIES)
-    calls = _rows("kpi", view, view.window, (*_SERIES, *_MEASURED), parameters)
-    scores = _rows(
-        "quality", view, view.window, (*_SERIES, "evaluator", "evaluator_version", *_SCORED), parameters
-    )
-    whose = (
-        _evaluator(view.selection.evaluator, parameters)
-        if view.selection.evaluator is not None
-        else "(evaluator, evaluator_version) IN (SELECT evaluator, evaluator_version "
-        f"FROM ({scores}) GROUP BY evaluator, evaluator_version "
-        "ORDER BY sum(evaluation_count) DESC, evaluator, evaluator_version LIMIT 1)"
-    )
-    order = f"{view.selection.sort} {'DESC' if view.selection.descending else 'ASC'} NULLS LAST"
+    calls = _rows("kpi", view, view.read, (*_SERIES, *_columns(_CALLS, _TABLE)), parameters)
+    scored = (*_SERIES, "evaluator", "evaluator_version", *_columns(_SCORES, _SCORES))
+    scores = _rows("quality", view, view.read, scored, parameters)
+    chosen = view.selection
+    order = f"{chosen.sort} {'DESC' if chosen.descending else 'ASC'} NULLS LAST"
     return Query(
-        f"SELECT c.*, c.error_count / c.request_count AS error_rate, "
+        "SELECT c.*, c.error_count / c.request_count AS error_rate, count() OVER () AS found, "
         "q.evaluation_count AS evaluation_count, q.quality_mean AS quality_mean "
-        f"FROM (SELECT {keys}, {_MEASURES} FROM ({calls}) AS r GROUP BY {keys}) AS c "
-        f"LEFT JOIN (SELECT {keys}, {_SCORES} FROM ({scores}) AS r WHERE {whose} GROUP BY {keys}) AS q "
+        f"FROM (SELECT {keys}, {_measures(_CALLS, _TABLE)} FROM ({calls}) AS r "
+        f"GROUP BY {keys} {_SOME_CALLS}) AS c "
+        f"LEFT JOIN (SELECT {keys}, {_measures(_SCORES, _SCORES)} FROM ({scores}) AS r "
+        f"WHERE {_evaluator(view, parameters)} GROUP BY {keys} {_SOME_SCORES}) AS q "
         f"USING ({keys}) ORDER BY {order}, request_count DESC, {keys} LIMIT {TABLE_ROWS} "
         "SETTINGS join_use_nulls = 1",
         parameters,
@@ -168,55 +193,114 @@ def series(view: View) -> Query:
 
 
 def options(view: View) -> Query:
-    """What the filters offer: one row with the sorted names that have traffic in the window, and their number of
-    series. Filters do not narrow each other's offer; the cohort does.
+    """What the filters offer: one row with the sorted names that have traffic in the window. Filters do not
+    narrow each other's offer; the cohort does.
     """
     parameters: dict[str, object] = {}
     unfiltered = View(Selection(cohort=view.selection.cohort), view.window)
-    rows = _rows("kpi", unfiltered, view.window, _SERIES, parameters)
+    rows = _rows("kpi", unfiltered, view.read, _SERIES, parameters)
     names = ", ".join(f"arraySort(groupUniqArray({OPTION_ROWS})({key})) AS {key}s" for key in _SERIES)
     return Query(f"SELECT {names} FROM ({rows})", parameters)
 
 
 def simulated(view: View) -> Query:
-    """One row if any traffic in the window came from the simulator, else none."""
+    """One row if any traffic in view came from the simulator, else none. The set index on ``source`` answers
+    without reading rows where there is none.
+    """
+    parameters: dict[str, object] = {
+        "start": int(view.window.start.timestamp()) * _MICROSECOND,
+        "end": int(view.window.end.timestamp()) * _MICROSECOND,
+    }
     return Query(
         "SELECT 1 AS simulated FROM llm_traces WHERE source = 'simulator' "
         "AND timestamp >= fromUnixTimestamp64Micro({start:Int64}, 'UTC') "
-        "AND timestamp < fromUnixTimestamp64Micro({end:Int64}, 'UTC') LIMIT 1",
-        {
-            "start": int(view.window.start.timestamp()) * _MICROSECOND,
-            "end": int(view.window.end.timestamp()) * _MICROSECOND,
-        },
+        f"AND timestamp < fromUnixTimestamp64Micro({{end:Int64}}, 'UTC') AND {_filters(view, parameters)} "
+        "LIMIT 1",
+        parameters,
+    )
+
+
+def freshness() -> Query:
+    """One row: ``oldest`` and ``newest``, the times of the first and the latest call in the store, NULL
+    where there is none. Answered from the bounds of the stored parts, without reading rows.
+    """
+    return Query(
+        "SELECT if(count() = 0, NULL, min(timestamp)) AS oldest, "
+        "if(count() = 0, NULL, max(timestamp)) AS newest FROM llm_traces"
     )
 
 
 def alerts(selection: Selection) -> Query:
-    """Open and acknowledged alerts of the chosen tenants, pages first, newest first."""
-    parameters: dict[str, object] = {}
-    where = _among("tenant_id", selection.tenants, parameters)
+    """Open and acknowledged alerts of the cohort: those of the chosen tenants, then pages, then the newest.
+    Other tenants' are listed as well: a filter must not hide a page.
+    """
+    parameters: dict[str, object] = {"cohort": selection.cohort}
+    chosen = f"{_among('tenant_id', selection.tenants, parameters)} DESC, " if selection.tenants else ""
     return Query(
-        "SELECT alert_id, level, tenant_id, model, prompt_template_version, rule, summary, status, opened_at, "
-        "count() OVER () AS found FROM alerts_current "
-        f"WHERE status != 'resolved' AND cohort = {{cohort:String}}{where} "
-        f"ORDER BY level = 'page' DESC, status = 'open' DESC, opened_at DESC LIMIT {ALERT_ROWS}",
-        parameters | {"cohort": selection.cohort},
+        "SELECT alert_id, level, tenant_id, model, prompt_template_version, summary, status, opened_at, "
+        "acknowledged_by, count() OVER () AS found, countIf(level = 'page') OVER () AS pages "
+        "FROM alerts_current WHERE status != 'resolved' AND cohort = {cohort:String} "
+        f"ORDER BY {chosen}level = 'page' DESC, status = 'open' DESC, opened_at DESC, alert_id "
+        f"LIMIT {ALERT_ROWS}",
+        parameters,
     )
 
 
 def refresh(view: View) -> Mapping[str, Query]:
-    """Everything that one refresh of the page asks, by name."""
+    """Everything that one refresh of the page asks, by name; the slowest first, as they are sent in this
+    order.
+    """
     return {
+        "series": series(view),
         "totals": totals(view),
         "trend": trend(view),
-        "breakdown": breakdown(view),
-        "series": series(view),
         "quality_totals": quality_totals(view),
         "quality_trend": quality_trend(view),
+        "alerts": alerts(view.selection),
         "options": options(view),
         "simulated": simulated(view),
-        "alerts": alerts(view.selection),
+        "freshness": freshness(),
     }
+
+
+@dataclass(frozen=True)
+class _Member:
+    """How rows are assigned to the members of the grouping dimension."""
+
+    names: str
+    sql: str
+    columns: tuple[str, ...]
+
+
+def _member(view: View, parameters: dict[str, object]) -> _Member:
+    dimension = view.selection.group_by
+    if dimension is None:
+        return _Member("", "''", ())
+    rows = _rows("kpi", view, view.read, (dimension, "cost_usd", "request_count"), parameters)
+    return _Member(
+        names=f"WITH named AS (SELECT r.{dimension} AS name FROM ({rows}) AS r GROUP BY name "
+        f"ORDER BY sum(r.cost_usd) DESC NULLS LAST, sum(r.request_count) DESC, name LIMIT {TOP_SERIES}) ",
+        sql=f"if(r.{dimension} IN named, toNullable(toString(r.{dimension})), NULL)",
+        columns=(dimension,),
+    )
+
+
+def _period(view: View) -> str:
+    seconds = int(view.window.step.total_seconds())
+    # Arrow writes a DateTime as a bare number, a DateTime64 as a time.
+    return f"toDateTime64(toStartOfInterval(r.period_start, INTERVAL {seconds} SECOND), 0, 'UTC')"
+
+
+def _measures(among: Mapping[str, _Measure], names: Iterable[str]) -> str:
+    return ", ".join(f"{among[name].sql} AS {name}" for name in names)
+
+
+def _columns(among: Mapping[str, _Measure], names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(column for name in names for column in among[name].columns))
+
+
+def _union(*selects: str) -> str:
+    return " UNION ALL ".join(selects)
 
 
 def _rows(
@@ -226,11 +310,7 @@ def _rows(
 
     Adds the parameters that it names to ``parameters``.
     """
-    chosen = view.selection
-    where = f"cohort = {{cohort:String}}{_among('tenant_id', chosen.tenants, parameters)}"
-    where += _among("model", chosen.models, parameters)
-    where += _among("prompt_template_version", chosen.templates, parameters)
-    parameters["cohort"] = chosen.cohort
+    where = _filters(view, parameters)
     selects = []
     for segment in segments(window, view.grain):
         start = int(segment.window.start.timestamp())
@@ -241,17 +321,39 @@ def _rows(
             f"WHERE period_start >= toDateTime({{t{start}:UInt32}}, 'UTC') "
             f"AND period_start < toDateTime({{t{end}:UInt32}}, 'UTC') AND {where}"
         )
-    return " UNION ALL ".join(selects)
+    return _union(*selects)
+
+
+def _filters(view: View, parameters: dict[str, object]) -> str:
+    chosen = view.selection
+    parameters["cohort"] = chosen.cohort
+    conditions = (
+        "cohort = {cohort:String}",
+        _among("tenant_id", chosen.tenants, parameters),
+        _among("model", chosen.models, parameters),
+        _among("prompt_template_version", chosen.templates, parameters),
+    )
+    return " AND ".join(filter(None, conditions))
 
 
 def _among(column: str, names: tuple[str, ...], parameters: dict[str, object]) -> str:
     if not names:
         return ""
     parameters[column] = ["" if name == UNNAMED else name for name in names]
-    return f" AND {column} IN {{{column}:Array(String)}}"
+    return f"{column} IN {{{column}:Array(String)}}"
 
 
-def _evaluator(evaluator: Evaluator, parameters: dict[str, object]) -> str:
-    parameters["evaluator"] = evaluator.name
-    parameters["evaluator_version"] = evaluator.version
-    return "evaluator = {evaluator:String} AND evaluator_version = {evaluator_version:String}"
+def _evaluator(view: View, parameters: dict[str, object]) -> str:
+    """The chosen evaluator, or the one with the most scores in the window."""
+    chosen: Evaluator | None = view.selection.evaluator
+    if chosen is not None:
+        parameters |= {"evaluator": chosen.name, "evaluator_version": chosen.version}
+        return "evaluator = {evaluator:String} AND evaluator_version = {evaluator_version:String}"
+    rows = _rows(
+        "quality", view, view.read, ("evaluator", "evaluator_version", "evaluation_count"), parameters
+    )
+    return (
+        f"(evaluator, evaluator_version) IN (SELECT evaluator, evaluator_version FROM ({rows}) AS e "
+        "GROUP BY evaluator, evaluator_version "
+        "ORDER BY sum(e.evaluation_count) DESC, evaluator, evaluator_version LIMIT 1)"
+    )

@@ -1,4 +1,6 @@
-"""What the viewer asked to see: range, filters, grouping, order. It is the query string of the page's address."""
+"""What the viewer asked to see: range, filters, grouping, order. It is the query string of the page's
+address.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,9 @@ from assay.dashboard.windows import Window, aligned, ending
 Cohort = Literal["production", "experiment"]
 Dimension = Literal["tenant_id", "model", "prompt_template_version"]
 Query = Mapping[str, str | Sequence[str]]
+
+# Where the page is.
+PATH = "/"
 
 CUSTOM = "custom"
 DEFAULT_RANGE = "1h"
@@ -38,9 +43,13 @@ SORTS = (
     "cost_usd",
     "cost_p50_usd",
     "latency_p95_ms",
+    "velocity_p50",
     "cache_hit_rate",
     "quality_mean",
 )
+
+# In the address: charts show all calls together.
+UNGROUPED = "none"
 
 # A series may have no template (or task); the empty string cannot be an option of a select.
 UNNAMED = "(none)"
@@ -75,7 +84,9 @@ class Evaluator:
 
 @dataclass(frozen=True)
 class Selection:
-    """One view of the page. Empty filters mean everything; ``since`` and ``until`` count for a custom range only."""
+    """One view of the page. Empty filters mean everything; ``since`` and ``until`` count for a custom range
+    only.
+    """
 
     range: str = DEFAULT_RANGE
     since: datetime | None = None
@@ -84,7 +95,7 @@ class Selection:
     models: tuple[str, ...] = ()
     templates: tuple[str, ...] = ()
     cohort: Cohort = "production"
-    group_by: Dimension = "tenant_id"
+    group_by: Dimension | None = "tenant_id"
     evaluator: Evaluator | None = None
     sort: str = "cost_usd"
     descending: bool = True
@@ -96,9 +107,19 @@ class Selection:
         return ending(now, RANGES[self.range])
 
     @property
+    def live(self) -> bool:
+        """Whether the window ends now, and moves."""
+        return self.since is None or self.until is None
+
+    @property
     def refresh_seconds(self) -> int | None:
         """How often to ask again; ``None`` for a fixed interval."""
         return REFRESH_SECONDS.get(self.range)
+
+    @property
+    def href(self) -> str:
+        """A link to this view."""
+        return f"{PATH}{self.query()}"
 
     def query(self) -> str:
         """The query string of this view, defaults left out."""
@@ -113,7 +134,7 @@ class Selection:
         if self.cohort != "production":
             pairs.append(("cohort", self.cohort))
         if self.group_by != "tenant_id":
-            pairs.append(("group", self.group_by))
+            pairs.append(("group", self.group_by or UNGROUPED))
         if self.evaluator is not None:
             pairs.append(("evaluator", self.evaluator.key))
         if (self.sort, self.descending) != ("cost_usd", True):
@@ -143,11 +164,15 @@ class Selection:
             models=_many(query, "model"),
             templates=_many(query, "template"),
             cohort="experiment" if cohort == "experiment" else "production",
-            group_by=next((d for d in get_args(Dimension) if d == group), "tenant_id"),
+            group_by=None if group == UNGROUPED else _dimension(group),
             evaluator=Evaluator.of(evaluator) if evaluator else None,
             sort=column if column in SORTS else "cost_usd",
             descending=sort.startswith("-") if column in SORTS else True,
         )
+
+
+def _dimension(name: str) -> Dimension:
+    return next((d for d in get_args(Dimension) if d == name), "tenant_id")
 
 
 def _proper(since: datetime | None, until: datetime | None) -> bool:
@@ -170,7 +195,9 @@ def _many(query: Query, name: str) -> tuple[str, ...]:
 
 
 def _time(text: str) -> datetime | None:
-    """A time of an address (``2026-01-15T09:00Z``) or of a picker (``2026-01-15 09:00:00``), both UTC, by the minute."""
+    """A time of an address (``2026-01-15T09:00Z``) or of a picker (``2026-01-15 09:00:00``), both UTC, by
+    the minute.
+    """
     try:
         time = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:

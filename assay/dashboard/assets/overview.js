@@ -1,0 +1,62 @@
+// What only the browser can know on the overview page: whether anybody looks, and how old the figures are by now.
+(function () {
+  "use strict";
+  let received = 0;
+  let shown = "";
+
+  function scheme() {
+    shown = document.documentElement.getAttribute("data-mantine-color-scheme");
+    return shown;
+  }
+
+  function pad(number) {
+    return String(number).padStart(2, "0");
+  }
+
+  function clock(time) {
+    const day = time.toISOString().slice(0, 10);
+    const hours = `${pad(time.getUTCHours())}:${pad(time.getUTCMinutes())}:${pad(time.getUTCSeconds())} UTC`;
+    return Date.now() - time.getTime() > 86_400_000 ? `${day} ${hours}` : hours;
+  }
+
+  function age(seconds) {
+    if (seconds < 120) return `${seconds} s ago`;
+    if (seconds < 7200) return `${Math.floor(seconds / 60)} min ago`;
+    if (seconds < 172_800) return `${Math.floor(seconds / 3600)} h ago`;
+    return `${Math.floor(seconds / 86_400)} d ago`;
+  }
+
+  window.dash_clientside = window.dash_clientside || {};
+  window.dash_clientside.overview = {
+    tick(count) {
+      return document.hidden || !count ? window.dash_clientside.no_update : Date.now();
+    },
+
+    scheme() {
+      return scheme();
+    },
+
+    // `data.now` is the server's clock, so that a wrong clock of this machine does not show as age.
+    freshness(data) {
+      if (!data) return "";
+      const context = window.dash_clientside.callback_context;
+      if (!received || context.triggered.some((t) => t.prop_id === "newest.data")) received = Date.now();
+      if (data.newest === null) return "no data yet";
+      const seconds = Math.max(0, Math.floor((data.now - data.newest + Date.now() - received) / 1000));
+      return `data up to ${clock(new Date(data.newest))}, ${age(seconds)}`;
+    },
+  };
+
+  new MutationObserver(() => {
+    const before = shown;
+    if (document.getElementById("overview") && scheme() !== before) {
+      window.dash_clientside.set_props("colours", { data: shown });
+    }
+  }).observe(document.documentElement, { attributeFilter: ["data-mantine-color-scheme"] });
+
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && document.getElementById("overview")) {
+      window.dash_clientside.set_props("tick", { data: Date.now() });
+    }
+  });
+})();

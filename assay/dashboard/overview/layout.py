@@ -1,0 +1,205 @@
+"""What stands on this page: its controls and the places that a refresh fills. No data here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dash_mantine_components as dmc
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from assay.dashboard.markup import attributes
+from assay.dashboard.overview import figures
+from assay.dashboard.overview.selection import CUSTOM, DEFAULT_RANGE, RANGES, UNGROUPED
+
+# Chart ids with their titles, in reading order.
+CHARTS = {
+    "spend": "Spend",
+    "requests": "Requests",
+    "latency": "Latency",
+    "quality": "Quality",
+    "cache": "Cache hit rate",
+    "velocity": "Token velocity",
+}
+
+# Columns of the table: the name to sort by, the heading, what it says in full, whether it is a figure.
+COLUMNS = (
+    ("tenant_id", "Tenant", "", False),
+    ("model", "Model", "", False),
+    ("prompt_template_version", "Template", "prompt template and version", False),
+    ("request_count", "Requests", "", True),
+    ("error_rate", "Errors", "share of calls that failed", True),
+    ("cost_usd", "Spend", "US dollars, calls without a price left out", True),
+    ("cost_p50_usd", "Cost p50", "median US dollars per call", True),
+    ("latency_p95_ms", "Latency p95", "95th percentile of the time per call", True),
+    ("velocity_p50", "Tokens/s p50", "median completion tokens per second of streaming", True),
+    ("cache_hit_rate", "Cache", "share of prompt tokens read from the provider's cache", True),
+    ("quality_mean", "Quality", "mean score, weighted by 1 / sampling rate", True),
+)
+
+FILTERS = {"tenants": "Tenant", "models": "Model", "templates": "Template"}
+
+_GRAPH: Any = {"displaylogo": False, "displayModeBar": False, "responsive": True}
+_CHART_HEIGHT = 208
+
+
+def layout() -> Component:
+    return html.Div(
+        id="overview",
+        className="overview",
+        children=[
+            dcc.Location(id="address", refresh=False),
+            dcc.Store(id="selection"),
+            dcc.Store(id="tick"),
+            dcc.Store(id="colours"),
+            dcc.Store(id="newest"),
+            dcc.Interval(id="interval", disabled=True),
+            dcc.Interval(id="second", interval=1000),
+            html.H1("Overview", className="sr-only"),
+            html.Div(id="notice"),
+            html.Section(id="alerts", **attributes(aria_label="Open alerts")),
+            _controls(),
+            html.Section(
+                id="tiles", className="tiles", **attributes(aria_label="Key figures", aria_busy="true")
+            ),
+            html.Div(id="legend", className="legend"),
+            html.Div(className="charts", children=[_chart(key, title) for key, title in CHARTS.items()]),
+            _table(),
+        ],
+    )
+
+
+def _controls() -> Component:
+    ranges = [{"value": name, "label": name} for name in RANGES] + [{"value": CUSTOM, "label": "Custom"}]
+    return html.Section(
+        className="controls",
+        **attributes(aria_label="What to show"),
+        children=[
+            _labelled(
+                "Range",
+                dmc.SegmentedControl(
+                    id="range", value=DEFAULT_RANGE, data=ranges, size="xs", **attributes(aria_label="Range")
+                ),
+            ),
+            html.Div(
+                id="custom",
+                className="custom",
+                hidden=True,
+                children=[
+                    dmc.DateTimePicker(
+                        id=name, label=f"{label} (UTC)", size="xs", valueFormat="DD MMM YYYY HH:mm", w=165
+                    )
+                    for name, label in (("from", "From"), ("to", "To"))
+                ],
+            ),
+            *(
+                html.Div(
+                    dmc.MultiSelect(
+                        id=name,
+                        label=label,
+                        placeholder="all",
+                        data=[],
+                        value=[],
+                        searchable=True,
+                        clearable=True,
+                        size="xs",
+                        nothingFoundMessage="Nothing with traffic in this range",
+                        maxDropdownHeight=320,
+                    ),
+                    className="filter",
+                )
+                for name, label in FILTERS.items()
+            ),
+            html.Div(
+                dmc.Select(
+                    id="group",
+                    label="Charts by",
+                    value="tenant_id",
+                    allowDeselect=False,
+                    size="xs",
+                    data=[
+                        {"value": "tenant_id", "label": "Tenant"},
+                        {"value": "model", "label": "Model"},
+                        {"value": "prompt_template_version", "label": "Template"},
+                        {"value": UNGROUPED, "label": "All calls"},
+                    ],
+                ),
+                className="grouping",
+            ),
+            html.Div(
+                dmc.Select(
+                    id="evaluator",
+                    label="Evaluator",
+                    placeholder="most scores",
+                    clearable=True,
+                    size="xs",
+                    data=[],
+                ),
+                className="evaluator",
+            ),
+            _labelled(
+                "Cohort",
+                dmc.SegmentedControl(
+                    id="cohort",
+                    value="production",
+                    size="xs",
+                    data=[
+                        {"value": "production", "label": "Production"},
+                        {"value": "experiment", "label": "Experiment"},
+                    ],
+                    **attributes(aria_label="Cohort"),
+                ),
+            ),
+        ],
+    )
+
+
+def _labelled(label: str, control: Component) -> Component:
+    return html.Div(className="labelled", children=[html.Span(label, className="label"), control])
+
+
+def _chart(key: str, title: str) -> Component:
+    return html.Section(
+        className="card",
+        **attributes(aria_labelledby=f"{key}-title"),
+        children=[
+            html.Header(
+                children=[html.H2(title, id=f"{key}-title"), html.Span(id=f"{key}-unit", className="unit")]
+            ),
+            dcc.Graph(id=key, figure=figures.blank("light"), config=_GRAPH, style={"height": _CHART_HEIGHT}),
+        ],
+    )
+
+
+def _table() -> Component:
+    return html.Section(
+        className="card",
+        **attributes(aria_labelledby="series-title"),
+        children=[
+            html.Header(
+                children=[html.H2("Series", id="series-title"), html.Span(id="series-note", className="unit")]
+            ),
+            html.Div(
+                className="scroll",
+                # Reachable by keyboard where it is wider than the screen.
+                tabIndex=0,
+                role="region",
+                **attributes(aria_label="Series: tenant, model and template"),
+                children=html.Table(
+                    [html.Thead(html.Tr([_head(*column) for column in COLUMNS])), html.Tbody(id="rows")]
+                ),
+            ),
+        ],
+    )
+
+
+def _head(name: str, label: str, hint: str, figure: bool) -> Component:
+    arrow = html.Span(className="arrow", **attributes(aria_hidden="true"))
+    return html.Th(
+        html.Button([label, arrow], id=f"sort-{name}"),
+        id=f"head-{name}",
+        scope="col",
+        title=hint or None,
+        className="figure" if figure else None,
+        **attributes(aria_sort="none"),
+    )

@@ -1,0 +1,39 @@
+"""The pages of the dashboard. A page is added here by one entry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dash import Dash
+from dash.development.base_component import Component
+
+from assay.dashboard import overview
+from assay.dashboard.store import Store
+from assay.settings import Settings
+
+
+@dataclass(frozen=True)
+class Page:
+    """One screen.
+
+    Attributes:
+        path: of its address.
+        title: in the navigation and the browser's tab.
+        layout: its components, without data.
+        register: adds its callbacks to the app; they read from the store.
+    """
+
+    path: str
+    title: str
+    layout: Callable[[], Component]
+    register: Callable[[Dash, Store, Settings], None]
+
+
+PAGES: tuple[Page, ...] = (Page(overview.PATH, "Overview", overview.layout, overview.register),)
+
+
+def find(path: str | None) -> Page | None:
+    """The page at ``path``; ``None`` if there is none."""
+    wanted = (path or "/").rstrip("/") or "/"
+    return next((page for page in PAGES if page.path == wanted), None)
