@@ -1,4 +1,4 @@
-"""What ``assay up --demo`` adds: stand-ins for the outside, a generated past, live traffic, an incident."""
+"""What the demo loads: a generated past with its baselines, and an incident that is to come."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 import redis
-from pydantic import SecretStr
 from rich.progress import Progress
 
 import sensors.policy
@@ -36,22 +35,6 @@ class Loaded:
 
     counts: dict[str, int]
     baselines: int
-
-
-def stand_ins(settings: Settings) -> tuple[Settings, list[str]]:
-    """Settings that point at stand-ins for whatever is not configured, and the names of those needed."""
-    update: dict[str, object] = {}
-    needed = []
-    if settings.anthropic_api_key is None:
-        needed.append("judge-double")
-        update["anthropic_base_url"] = f"http://{settings.host}:{settings.judge_double_port}"
-        # The client wants one; the stand-in takes any.
-        update["anthropic_api_key"] = SecretStr("simulated")
-    if settings.slack_webhook_url is None:
-        needed.append("webhook-sink")
-        sink = f"http://{settings.host}:{settings.webhook_sink_port}"
-        update["slack_webhook_url"] = f"{sink}/services/T0DEMO/B0DEMO/simulated"
-    return settings.model_copy(update=update), needed
 
 
 def load_past(settings: Settings, progress: Progress, *, days: int = DAYS, volume: float = 1.0) -> Loaded:

@@ -5,6 +5,7 @@ A bad row becomes a reject with its row number (from 1, the header not counted) 
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Final, Protocol
+from typing import IO, Final, Protocol
 
 import msgspec
 import pyarrow
@@ -22,6 +23,7 @@ import pyarrow.compute
 import pyarrow.parquet
 import zstandard
 
+from assay.cli.console import stderr
 from assay.cli.tables import Columns, Row, UnknownColumnError, converted
 from assay.collector import native
 from assay.collector.envelope import Reject
@@ -146,7 +148,7 @@ def _json(kind: str, file: Opened) -> Iterator[Parsed]:
 
 def _csv(kind: str, file: Opened) -> Iterator[Parsed]:
     # Bytes that are no UTF-8 survive as surrogates, so that their row alone is refused.
-    text = io.TextIOWrapper(file.stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    text = codecs.iterdecode(file.stream, "utf-8-sig", errors="surrogateescape")
     reader = csv.reader(text, strict=True)
     header = next(reader, None)
     if not header:
@@ -173,9 +175,16 @@ def _parquet(kind: str, file: Opened) -> Iterator[Parsed]:
 
 def _columns(kind: str, names: list[str], path: Path) -> Columns:
     try:
-        return Columns(kind, names)
+        columns = Columns(kind, names)
     except UnknownColumnError as error:
         raise FileError(f"{path}: {error}") from error
+    if columns.left_out:
+        stderr.print(
+            f"{path.name}: no field of {kind}, left out: {', '.join(columns.left_out)}",
+            markup=False,
+            soft_wrap=True,
+        )
+    return columns
 
 
 def _microseconds(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
@@ -197,11 +206,3 @@ def _numbered(parsed: Parsed, first: int) -> Parsed:
         msgspec.structs.replace(reject, index=first + reject.index) for reject in parsed.rejects
     ]
     return Parsed(parsed.records, rejects)
-
-
-def problems(parsed: Parsed, limit: int) -> list[dict[str, Any]]:
-    """The first rejects, for a person."""
-    return [
-        {"row": reject.index, "field": reject.field, "reason": reject.reason}
-        for reject in parsed.rejects[:limit]
-    ]

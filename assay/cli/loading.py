@@ -44,6 +44,8 @@ _WRITER_GONE_S: Final = 30
 # So much may wait in the queue: enough that the writer never starves, little beside the queue's memory.
 _MAX_WAITING: Final = 60_000
 _POLL_S: Final = 0.05
+# A block is stored in seconds; the writer lives but cannot store when nothing arrives for this long.
+_STUCK_S: Final = 120
 _SHOWN: Final = 5
 
 
@@ -113,12 +115,19 @@ class Load:
         self._redis.close()
 
     def _wait(self, allowed: int) -> None:
+        last, since = -1, time.monotonic()
         while True:
             stored = sum(self._counts().values())
             self._note(stored, self.published)
             if self.published - stored <= allowed:
                 return
             self._expect_writer()
+            if stored != last:
+                last, since = stored, time.monotonic()
+            elif time.monotonic() - since > _STUCK_S:
+                raise LoadError(
+                    f"the writer has stored nothing for {_STUCK_S} s; its log says why. {self._again()}"
+                )
             time.sleep(_POLL_S)
 
     # A full queue empties as fast as the writer stores: a minute is many times what that takes.

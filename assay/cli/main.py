@@ -18,7 +18,7 @@ from assay.cli import console
 from assay.cli.calibrate import calibrate
 from assay.cli.services import CHOICES, everything
 from assay.cli.status import collect
-from assay.cli.up import up as run_up
+from assay.cli.up import supervise
 from assay.settings import Settings, SettingsError, load_settings
 from assay.warehouse.client import connect
 
@@ -79,7 +79,7 @@ def up(
     chosen = tuple(name.strip() for name in only.split(",") if name.strip()) or CHOICES
     if unknown := [name for name in chosen if name not in CHOICES]:
         raise typer.BadParameter(f"--only: unknown {', '.join(unknown)}; choose from {', '.join(CHOICES)}")
-    raise typer.Exit(asyncio.run(run_up(settings, chosen=chosen, demo=demo)))
+    supervise(settings, chosen, demo=demo)
 
 
 @app.command()

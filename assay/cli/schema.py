@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
-from assay.settings import Settings
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from assay.settings import Settings, load_settings
 from assay.warehouse import dbt
 from assay.warehouse.client import connect
-from assay.warehouse.migrations import migrate, migrations
+from assay.warehouse.migrations import MigrationError, migrate, migrations
 
 
 def bring_up_to_date(settings: Settings) -> str:
@@ -68,3 +71,15 @@ def _missing(settings: Settings) -> set[str]:
             parameters={"database": settings.clickhouse_database},
         ).result_rows
     return wanted - {str(name) for (name,) in rows}
+
+
+def main() -> None:
+    """``python -m assay.cli.schema``: a process of its own, so that its memory is given back."""
+    try:
+        sys.stdout.write(bring_up_to_date(load_settings()) + "\n")
+    except (MigrationError, dbt.DbtError, ClickHouseError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

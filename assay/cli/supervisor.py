@@ -109,7 +109,7 @@ class Supervisor:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
         for name, process in reversed(list(self._processes.items())):
-            await _stop_tree(process)
+            await stop_tree(process)
             self._report(name, "stopped")
         self._processes.clear()
         self._on_change({})
@@ -177,7 +177,7 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-async def _stop_tree(process: asyncio.subprocess.Process) -> None:
+async def stop_tree(process: asyncio.subprocess.Process) -> None:
     """End a service and everything it started, gently first."""
     try:
         tree = psutil.Process(process.pid).children(recursive=True)

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import contextlib
+import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
 
-import psutil
-from clickhouse_connect.driver.exceptions import ClickHouseError
 from rich.table import Table
 
-from assay.cli import ports, schema, services
+from assay.cli import ports, services
 from assay.cli.console import stderr
+from assay.cli.stand_ins import stand_ins
 from assay.cli.status import AlreadyRunningError, hold, write_state
-from assay.cli.supervisor import Service, StartError, Supervisor, die_with_parent
-from assay.settings import Settings
-from assay.warehouse.dbt import DbtError
-from assay.warehouse.migrations import MigrationError
+from assay.cli.supervisor import Service, StartError, Supervisor, die_with_parent, stop_tree
+from assay.settings import Settings, load_settings
 from orchestration import instance
 
-_STORES = frozenset({"clickhouse", "valkey"})
 
-
-class DemoError(RuntimeError):
-    """The generated past could not be loaded."""
+class StepError(RuntimeError):
+    """A step between the services failed; the message says which and why."""
 
 
 @dataclass
@@ -65,12 +63,7 @@ def plan(settings: Settings, chosen: Sequence[str], stand_ins: Sequence[str], *,
 
 async def up(settings: Settings, *, chosen: Sequence[str], demo: bool) -> int:
     """Run the chosen services until SIGINT or SIGTERM; return the exit code."""
-    names: list[str] = []
-    if demo:
-        # Imported here alone: a supervisor that idles has no need of a traffic generator in its memory.
-        from assay.cli.demo import stand_ins
-
-        settings, names = stand_ins(settings)
+    settings, names = stand_ins(settings) if demo else (settings, [])
     try:
         with hold(settings) as state:
             wanted = plan(settings, chosen, names, demo=demo)
@@ -81,7 +74,7 @@ async def up(settings: Settings, *, chosen: Sequence[str], demo: bool) -> int:
         return 1
 
 
-async def _supervise(settings: Settings, wanted: Plan, *, state_file: object, demo: bool) -> int:
+async def _supervise(settings: Settings, wanted: Plan, *, state_file: Path, demo: bool) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -90,7 +83,7 @@ async def _supervise(settings: Settings, wanted: Plan, *, state_file: object, de
         wanted.all,
         log_dir=settings.data_dir / "logs",
         report=lambda name, what: stderr.print(f"  {name}: {what}", highlight=False),
-        on_change=lambda pids: write_state(state_file, pids),  # type: ignore[arg-type]
+        on_change=lambda pids: write_state(state_file, pids),
     )
     work = asyncio.create_task(_bring_up(settings, wanted, supervisor, demo=demo))
     stopped = asyncio.create_task(stop.wait())
@@ -100,7 +93,7 @@ async def _supervise(settings: Settings, wanted: Plan, *, state_file: object, de
             work.result()
             await stopped
         return 0
-    except (StartError, MigrationError, DbtError, DemoError, ClickHouseError) as error:
+    except (StartError, StepError) as error:
         stderr.print(f"[red]{error}[/]", highlight=False)
         return 1
     finally:
@@ -120,8 +113,8 @@ async def _bring_up(settings: Settings, wanted: Plan, supervisor: Supervisor, *,
     await supervisor.start_together([*wanted.stores, *wanted.stand_ins])
     if wanted.workers or wanted.orchestrators:
         with stderr.status("Schema and rollups …"):
-            done = await asyncio.to_thread(schema.bring_up_to_date, settings)
-        stderr.print(f"  schema: {done}", highlight=False)
+            done = await _step(settings, "assay.cli.schema")
+        stderr.print(f"  schema: {done.strip()}", highlight=False)
     if wanted.orchestrators:
         instance.prepare(settings)
     # Dagster takes longest: it starts while the others do, its own processes one after another.
@@ -133,43 +126,43 @@ async def _bring_up(settings: Settings, wanted: Plan, supervisor: Supervisor, *,
 
 
 async def _demonstrate(settings: Settings, wanted: Plan, supervisor: Supervisor, began: float) -> None:
-    from assay.cli.demo import INCIDENT_MINUTES, schedule_incident
-
-    await _load_past(settings)
-    planned = await asyncio.to_thread(schedule_incident, settings)
+    await _step(settings, "assay.cli.main", "simulate", "history")
+    incident: dict[str, Any] = json.loads(await _step(settings, "assay.cli.main", "simulate", "incident"))
     await supervisor.start(wanted.traffic)
-    stderr.print(
-        f"[green]The demo runs after {time.monotonic() - began:.0f} s.[/] Live traffic flows. "
-        f"At {planned.start:%H:%M:%S} UTC the template rag-answer of tenant acme moves to another model: "
-        f"cost × 3, worse answers, for {INCIDENT_MINUTES} minutes. An alert opens within two minutes:\n"
-        f"  on the screen       {settings.dashboard}\n"
-        + (
-            f"  in the chat channel http://{settings.host}:{settings.webhook_sink_port}\n"
-            if any(s.name == "webhook-sink" for s in wanted.stand_ins)
-            else ""
-        )
-        + "  in a terminal       assay alerts list\nCtrl-C stops everything.",
-        highlight=False,
-    )
+    lines = [
+        f"[green]The demo runs after {time.monotonic() - began:.0f} s.[/] Live traffic flows, all simulated.",
+        f"At {incident['start'][11:19]} UTC the template rag-answer of tenant acme moves to another model:",
+        f"cost × 3, worse answers, until {incident['end'][11:19]}. An alert opens within two minutes:",
+        f"  on the screen       {settings.dashboard}",
+        *(f"  in the chat channel {s.url}" for s in wanted.stand_ins if s.name == "webhook-sink"),
+        "  in a terminal       assay alerts list",
+        "Ctrl-C stops everything.",
+    ]
+    stderr.print("\n".join(lines), highlight=False)
 
 
-async def _load_past(settings: Settings) -> None:
-    """In a process of its own: its memory is given back, and it can be ended at any moment."""
+async def _step(settings: Settings, module: str, *arguments: str) -> str:
+    """Run a step in a process of its own, whose memory is given back; return what it printed.
+
+    Raises:
+        StepError: it failed; what it said about it went to standard error.
+    """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "assay.cli.main", "simulate", "history"),
+        *(sys.executable, "-m", module, *arguments),
         env={**os.environ, **services.environment(settings)},
         stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
         preexec_fn=die_with_parent,
     )
     try:
-        code = await process.wait()
+        printed, _ = await process.communicate()
     finally:
         if process.returncode is None:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                psutil.Process(process.pid).kill()
-            await process.wait()
-    if code != 0:
-        raise DemoError(f"the generated past was not loaded (exit code {code}); see above")
+            await stop_tree(process)
+    if process.returncode != 0:
+        raise StepError(f"{' '.join((module, *arguments))} failed with code {process.returncode}; see above")
+    return printed.decode()
 
 
 def _tell(wanted: Plan) -> None:
@@ -187,3 +180,22 @@ def _tell(wanted: Plan) -> None:
         if service.url:
             table.add_row(service.name, service.url, look.get(service.name, ""))
     stderr.print(table)
+
+
+def supervise(settings: Settings, chosen: Sequence[str], *, demo: bool) -> NoReturn:
+    """Become the supervisor: this process, without what the other commands have loaded into it."""
+    argv = [sys.executable, "-m", "assay.cli.up", *(["--demo"] if demo else []), *chosen]
+    os.execve(sys.executable, argv, {**os.environ, **services.environment(settings)})
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line, as :func:`supervise` gives it."""
+    parser = argparse.ArgumentParser(prog="assay.cli.up", description=__doc__)
+    parser.add_argument("--demo", action="store_true")
+    parser.add_argument("chosen", nargs="+", choices=services.CHOICES)
+    options = parser.parse_args(argv)
+    sys.exit(asyncio.run(up(load_settings(), chosen=options.chosen, demo=options.demo)))
+
+
+if __name__ == "__main__":
+    main()

@@ -16,8 +16,8 @@ Sources: Azure/AzurePublicDataset (CC-BY 4.0; Patel et al., "Splitwise", ISCA 20
 
 from __future__ import annotations
 
+import codecs
 import csv
-import io
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -93,8 +93,7 @@ def read(name: str, stream: IO[bytes]) -> Iterator[Parsed]:
 
 
 def _azure(stream: IO[bytes]) -> Iterator[Span | Reject]:
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
-    reader = csv.reader(text)
+    reader = csv.reader(codecs.iterdecode(stream, "utf-8-sig", errors="replace"), quoting=csv.QUOTE_NONE)
     header = next(reader, [])
     if header != _AZURE_COLUMNS:
         raise TraceError(

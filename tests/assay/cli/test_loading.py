@@ -1,0 +1,252 @@
+"""``assay load`` through the real queue, writer and store; counts and totals exact."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from rich.progress import Progress
+
+from assay.cli.loading import KINDS, WRITER_STATUS, load_file
+from assay.settings import Settings
+from assay.warehouse.client import connect
+from tests.support.processes import python, running
+from tests.support.stores import ClickHouse, Valkey, built_database
+
+TIME = "2024-01-15T09:23:47Z"
+
+
+class Loader:
+    """The command on one store."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.env = {
+            **os.environ,
+            "ASSAY_CLICKHOUSE_URL": settings.clickhouse,
+            "ASSAY_CLICKHOUSE_DATABASE": settings.clickhouse_database,
+            "ASSAY_REDIS_URL": settings.redis,
+        }
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "assay.cli.main", "load", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=self.env,
+            timeout=120,
+        )
+
+    def load(self, kind: str, file: str | Path, file_format: str = "native") -> dict[str, int]:
+        """What the command does, without the second that a process takes to start."""
+        return load_file(self.settings, KINDS[kind], Path(file), file_format, Progress(disable=True))
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with connect(self.settings) as client:
+            return [tuple(row) for row in client.query(sql).result_rows]
+
+
+@pytest.fixture(scope="module")
+def loader(
+    clickhouse: ClickHouse, template: Settings, valkey: Valkey, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Loader]:
+    """The command with a writer behind it, on a database and a queue of this module alone."""
+    url = valkey.url.rsplit("/", 1)[0] + "/7"
+    with built_database(clickhouse, template, redis_url=url) as settings, redis.Redis.from_url(url) as queue:
+        queue.flushdb()
+        found = Loader(settings)
+        log = tmp_path_factory.mktemp("writer") / "log.txt"
+        ready = lambda: bool(queue.hget(WRITER_STATUS, "at"))  # noqa: E731
+        with running(python("assay.collector.writer"), ready=ready, log=log, env=found.env):
+            yield found
+
+
+def ndjson(path: Path, *records: dict[str, Any]) -> str:
+    path.write_text("\n".join(json.dumps(record) for record in records))
+    return str(path)
+
+
+def span(trace_id: str, **more: Any) -> dict[str, Any]:
+    return {
+        "trace_id": trace_id,
+        "span_id": "s",
+        "timestamp": TIME,
+        "model": "gpt-4o-mini",
+        "tenant_id": "loaded",
+        "tokens": {"prompt": 10, "completion": 5},
+        **more,
+    }
+
+
+def test_azure_is_loaded_once_whatever_the_file_is_called(
+    loader: Loader, shared_data: Path, tmp_path: Path
+) -> None:
+    file = shared_data / "azure_llm_2023_conv.csv"
+    command = loader.run("spans", str(file), "--format", "azure", "--json")
+    assert json.loads(command.stdout) == {"accepted": 19_366, "duplicates": 0, "rejected": 0}
+    renamed = tmp_path / "other-name.csv"
+    shutil.copy(file, renamed)
+    for again in (file, renamed):
+        counts = loader.load("spans", again, "azure")
+        assert counts == {"accepted": 0, "duplicates": 19_366, "rejected": 0}
+    totals = loader.query(
+        "SELECT sum(request_count), sum(prompt_tokens), sum(completion_tokens), sum(cached_tokens) "
+        "FROM kpi_daily WHERE startsWith(tenant_id, 'azure-')"
+    )
+    # The sums of the file's two columns; it tells nothing about the cache, which is not the same as none.
+    assert totals == [(19_366, 22_361_870, 4_088_665, None)]
+    assert loader.query("SELECT DISTINCT source FROM llm_traces WHERE startsWith(tenant_id, 'azure-')") == [
+        ("azure",)
+    ]
+
+
+def test_mooncake_is_loaded_once_with_its_cached_tokens(loader: Loader, shared_data: Path) -> None:
+    file = shared_data / "mooncake_conversation.jsonl"
+    assert loader.load("spans", file, "mooncake")["accepted"] == 12_031
+    counts = loader.load("spans", file, "mooncake")
+    assert counts == {"accepted": 0, "duplicates": 12_031, "rejected": 0}
+    totals = loader.query(
+        "SELECT sum(request_count), sum(prompt_tokens), sum(completion_tokens), sum(cached_tokens) "
+        "FROM kpi_daily WHERE startsWith(tenant_id, 'mooncake-')"
+    )
+    assert totals == [(12_031, 144_793_823, 4_122_048, 54_098_411)]
+
+
+def test_bad_rows_are_kept_apart_and_named(loader: Loader, tmp_path: Path) -> None:
+    path = ndjson(tmp_path / "a.ndjson", span("bad-1"), span("bad-2", tokens={"prompt": -1, "completion": 1}))
+    found = loader.run("spans", path)
+    assert found.returncode == 0
+    assert json.loads(found.stdout) == {"accepted": 1, "duplicates": 0, "rejected": 1}
+    assert "a.ndjson: row 2: `tokens.prompt`" in " ".join(found.stderr.split())
+    rows = loader.query(
+        "SELECT position, field FROM ingest_rejects WHERE kind = 'span' AND payload LIKE '%bad-2%'"
+    )
+    assert rows == [(2, "tokens.prompt")]
+
+
+def test_text_of_a_tenant_that_keeps_none_is_not_loaded(loader: Loader, tmp_path: Path) -> None:
+    tenants = ndjson(
+        tmp_path / "t.ndjson",
+        {"tenant_id": "open", "capture": "full", "tier": "high_value"},
+        {"tenant_id": "closed"},
+    )
+    assert loader.load("tenants", tenants)["accepted"] == 2
+    text = {"input": "Who?", "output": "Me, me@example.com"}
+    spans = ndjson(
+        tmp_path / "s.ndjson",
+        span("text-1", tenant_id="open", **text),
+        span("text-2", tenant_id="closed", **text),
+    )
+    assert loader.load("spans", spans)["accepted"] == 2
+    rows = loader.query(
+        "SELECT tenant_id, input, output FROM llm_payloads WHERE tenant_id IN ('open', 'closed')"
+    )
+    assert [row[:2] for row in rows] == [("open", "Who?")]
+    assert "me@example.com" not in rows[0][2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "record", "table"),
+    [
+        (
+            "outcomes",
+            {"trace_id": "k", "event": "conversion", "value": 3.5, "timestamp": TIME},
+            "business_outcomes",
+        ),
+        ("labels", {"trace_id": "k", "rater": "anna", "score": 0.5, "timestamp": TIME}, "human_labels"),
+        (
+            "task-times",
+            {"task_type": "rag", "human_minutes": 4, "source": "survey", "timestamp": TIME},
+            "task_times",
+        ),
+        ("examples", {"task_type": "rag", "text": "A text", "complexity": 2}, "canonical_examples"),
+        (
+            "invoices",
+            {
+                "provider": "openai",
+                "model": "gpt-4o",
+                "period_start": "2024-01-01",
+                "period_end": "2024-02-01",
+                "amount_usd": "12.34",
+            },
+            "provider_invoices",
+        ),
+        ("deployments", {"timestamp": TIME, "version": "v1", "description": "first"}, "deployments"),
+        (
+            "incidents",
+            {"id": "i", "tenant_id": "t", "start": TIME, "end": "2024-01-15T10:00:00Z", "expected": "page"},
+            "incidents",
+        ),
+    ],
+)
+def test_every_kind_is_queryable_when_the_command_returns(
+    loader: Loader, tmp_path: Path, kind: str, record: dict[str, Any], table: str
+) -> None:
+    before = loader.query(f"SELECT count() FROM {table}")[0][0]
+    counts = loader.load(kind, ndjson(tmp_path / "a.ndjson", record))
+    assert counts == {"accepted": 1, "duplicates": 0, "rejected": 0}
+    assert loader.query(f"SELECT count() FROM {table}")[0][0] == before + 1
+
+
+def test_scores_and_feedback_find_their_spans(loader: Loader, tmp_path: Path) -> None:
+    loader.load("spans", ndjson(tmp_path / "s.ndjson", span("scored", prompt_template_version="rag-v1")))
+    score = {"trace_id": "scored", "evaluator": "judge", "score": 0.5, "timestamp": TIME}
+    thumb = {"trace_id": "scored", "value": 1, "timestamp": TIME, "user_id": "u"}
+    assert loader.load("evaluations", ndjson(tmp_path / "e.ndjson", score))["accepted"] == 1
+    assert loader.load("feedback", ndjson(tmp_path / "f.ndjson", thumb))["accepted"] == 1
+    for table in ("llm_evaluations", "end_user_feedback"):
+        rows = loader.query(
+            f"SELECT tenant_id, model, prompt_template_version FROM {table} WHERE trace_id = 'scored'"
+        )
+        assert rows == [("loaded", "gpt-4o-mini", "rag-v1")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["spans", "missing.csv"], "does not exist"),
+        (["prices", "a.csv"], "prices"),
+        (["evaluations", "a.csv", "--format", "azure"], "holds spans"),
+        (["spans", "a.csv", "--format", "azure"], "not an Azure trace"),
+        (["spans", "a.csv"], "did you mean `trace_id`"),
+    ],
+)
+def test_wrong_use_says_what_would_be_right(
+    loader: Loader, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    (tmp_path / "a.csv").write_text("traceid\nx\n")
+    found = loader.run(arguments[0], str(tmp_path / arguments[1]), *arguments[2:])
+    assert found.returncode != 0
+    assert message in " ".join(found.stderr.replace("│", " ").split())
+
+
+def test_without_a_writer_nothing_is_queued_and_the_way_out_is_named(valkey: Valkey, tmp_path: Path) -> None:
+    url = valkey.url.rsplit("/", 1)[0] + "/8"
+    with redis.Redis.from_url(url) as queue:
+        queue.flushdb()
+        loader = Loader(Settings(redis_url=url))
+        path = ndjson(tmp_path / "a.ndjson", {"tenant_id": "t"})
+        found = loader.run("tenants", path)
+        assert (found.returncode, queue.dbsize()) == (1, 0)
+        assert "no writer is running" in found.stderr
+        assert "assay up" in found.stderr
+        queue.hset(WRITER_STATUS, "at", time.time() - 100)
+        assert "the writer stopped" in loader.run("tenants", path).stderr
+        assert queue.dbsize() == 1
+
+
+def test_an_unreachable_queue_is_named(tmp_path: Path) -> None:
+    loader = Loader(Settings(redis_url="redis://127.0.0.1:1/0"))
+    found = loader.run("tenants", ndjson(tmp_path / "a.ndjson", {"tenant_id": "t"}))
+    assert found.returncode == 1
+    assert "ASSAY_REDIS_URL" in found.stderr
