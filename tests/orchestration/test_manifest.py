@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -76,7 +77,8 @@ def test_new_model_is_an_asset(project: Path, tmp_path: Path, definitions: dg.De
         project=DbtProject(project, target_path=target_dir(settings)),
         dagster_dbt_translator=Translator(),
     )
-    def models() -> None: ...
+    def models() -> Iterator[Any]:
+        yield from ()
 
     spec = models.get_asset_spec(dg.AssetKey("spend_by_tenant"))
     assert [dep.asset_key for dep in spec.deps] == [dg.AssetKey("kpi_daily")]

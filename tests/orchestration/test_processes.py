@@ -59,7 +59,11 @@ query Ticks {
       sensorName: "regression_sensor", repositoryName: "__repository__", repositoryLocationName: "assay"
     }
   ) {
-    ... on Sensor { sensorState { ticks(limit: 1) { status skipReason error { message } } } }
+    ... on Sensor {
+      sensorState {
+        ticks(statuses: [SUCCESS, SKIPPED, FAILURE], limit: 1) { status skipReason error { message } }
+      }
+    }
   }
 }
 """
@@ -159,6 +163,10 @@ def watch(settings: Settings, backfill_id: str, days: set[date]) -> None:
     figures = {entry["label"]: entry.get("intValue") for entry in event["metadataEntries"]}
     assert figures["new_rows"] == figures["dagster/row_count"] == 125
 
+    def judged() -> bool:
+        return bool(ask(settings, _TICKS)["sensorOrError"]["sensorState"]["ticks"])
+
+    wait_for(judged, "a tick of the regression sensor", timeout_s=60)
     (tick,) = ask(settings, _TICKS)["sensorOrError"]["sensorState"]["ticks"]
     assert tick["error"] is None, tick
     assert "series until" in tick["skipReason"]
