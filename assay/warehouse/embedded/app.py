@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
@@ -106,6 +107,8 @@ class Server:
                 await self._body(request),
                 readonly=request.method == "GET",
             )
+            if not statement.kind:
+                raise self._error(errors.SYNTAX_ERROR, "SYNTAX_ERROR", "Empty query")
             return await self._answer(request, statement)
         except EngineError as error:
             return self._refusal(error)
@@ -126,6 +129,8 @@ class Server:
         began = time.perf_counter_ns()
         run = _Run(self._engine, statement)
         await self._admit(run)
+        # As long as nothing is sent, only this notices that the client has gone.
+        watcher = asyncio.create_task(_stop_without_client(request, run)) if statement.reads else None
         try:
             await anyio.to_thread.run_sync(run.open)
             first = await anyio.to_thread.run_sync(run.next)
@@ -133,6 +138,9 @@ class Server:
         except BaseException:
             await self._finish(run, began)
             raise
+        finally:
+            if watcher is not None:
+                watcher.cancel()
         self._queries.labels(kind=statement.kind).inc()
         self._written.inc(run.answer.written_rows)
         headers = self._headers(statement, run.answer, time.perf_counter_ns() - began)
@@ -247,8 +255,19 @@ class _Run:
         """The next piece of the answer; empty at its end."""
         return next(self._pieces, b"")
 
+    def cancel(self) -> None:
+        """Stop the statement from another thread."""
+        self._engine.cancel(self._statement)
+
     def close(self) -> None:
         self._stack.close()
+
+
+async def _stop_without_client(request: Request, run: _Run) -> None:
+    """Stop what nobody waits for. Writes go on, as they do on a server."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    await anyio.to_thread.run_sync(run.cancel)
 
 
 async def _ok(_: Request) -> Response:

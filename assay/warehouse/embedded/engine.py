@@ -6,6 +6,7 @@ runs beside the others: so every request gets one of its own, and a session is a
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -82,9 +83,23 @@ class _Stream:
         self.stream.close()
 
 
+class _Tagged:
+    """A connection whose statements can be found, and stopped, by its tag."""
+
+    def __init__(self, path: str) -> None:
+        self.connection = Connection(path)
+        self.tag = secrets.token_hex(8)
+        # chDB chooses query ids itself. This label does nothing while there is no query cache, and leaves
+        # `log_comment` to the clients.
+        self.connection.query(f"SET query_cache_tag = '{self.tag}'")
+
+    def close(self) -> None:
+        self.connection.close()
+
+
 @dataclass
 class _Session:
-    connection: Connection
+    tagged: _Tagged
     lock: threading.Lock = field(default_factory=threading.Lock)
     expires_at: float = 0.0
 
@@ -104,12 +119,13 @@ class Engine:
         self.version: str = self._keeper.query("SELECT version()", "TSVRaw").bytes().decode().strip()
         self._sessions: dict[str, _Session] = {}
         self._sessions_lock = threading.Lock()
+        self._tags: dict[int, str] = {}
 
     def close(self) -> None:
         """Close every session and the engine."""
         with self._sessions_lock:
             for session in self._sessions.values():
-                session.connection.close()
+                session.tagged.close()
             self._sessions.clear()
         self._keeper.close()
 
@@ -127,6 +143,14 @@ class Engine:
                 raise errors.from_engine(error, self.version) from error
             with closing(answer):
                 yield answer
+
+    def cancel(self, statement: Statement) -> None:
+        """Stop a statement that :meth:`run` runs in another thread; it fails there as cancelled."""
+        tag = self._tags.get(id(statement))
+        if tag is None:
+            return
+        with closing(Connection(self._path)) as connection:
+            connection.query(f"KILL QUERY WHERE Settings['query_cache_tag'] = '{tag}' ASYNC")
 
     def _execute(self, connection: Connection, statement: Statement) -> Answer:
         if statement.input_format:
@@ -165,12 +189,10 @@ class Engine:
     @contextmanager
     def _connection(self, statement: Statement) -> Iterator[Connection]:
         if not statement.session_id:
-            connection = Connection(self._path)
-            try:
-                self._prepare(connection, statement)
-                yield connection
-            finally:
-                connection.close()
+            with closing(_Tagged(self._path)) as tagged:
+                self._prepare(tagged.connection, statement)
+                with self._findable(statement, tagged):
+                    yield tagged.connection
             return
         session = self._session(statement)
         if not session.lock.acquire(timeout=statement.session_timeout_s):
@@ -181,22 +203,32 @@ class Engine:
                 self.version,
             )
         try:
-            undo = self._prepare(session.connection, statement)
+            connection = session.tagged.connection
+            undo = self._prepare(connection, statement)
             try:
-                yield session.connection
+                with self._findable(statement, session.tagged):
+                    yield connection
             finally:
                 if undo:
-                    session.connection.query(undo)
+                    connection.query(undo)
         finally:
             session.expires_at = time.monotonic() + statement.session_timeout_s
             session.lock.release()
+
+    @contextmanager
+    def _findable(self, statement: Statement, tagged: _Tagged) -> Iterator[None]:
+        self._tags[id(statement)] = tagged.tag
+        try:
+            yield
+        finally:
+            del self._tags[id(statement)]
 
     def _session(self, statement: Statement) -> _Session:
         now = time.monotonic()
         with self._sessions_lock:
             for name, session in list(self._sessions.items()):
                 if session.expires_at < now and session.lock.acquire(blocking=False):
-                    session.connection.close()
+                    session.tagged.close()
                     del self._sessions[name]
             found = self._sessions.get(statement.session_id)
             if found is None:
@@ -207,7 +239,7 @@ class Engine:
                         f"Session {statement.session_id} not found",
                         self.version,
                     )
-                found = _Session(Connection(self._path))
+                found = _Session(_Tagged(self._path))
                 self._sessions[statement.session_id] = found
             found.expires_at = now + statement.session_timeout_s
             return found

@@ -91,9 +91,14 @@ class Statement:
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def reads(self) -> bool:
+        """Whether nothing but its answer is lost with it."""
+        return self.kind in ("SELECT", "WITH")
+
+    @property
     def streams(self) -> bool:
         """Whether the engine can give its result piece by piece."""
-        return self.kind in ("SELECT", "WITH") and self.output_format in _PIECEWISE
+        return self.reads and self.output_format in _PIECEWISE
 
 
 def parse(
