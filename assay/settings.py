@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -58,17 +58,36 @@ class Settings(BaseSettings):
         default=30, description="how long one call of the judge's model may take"
     )
     judge_repeat_share: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.1, description="share of the judged traces that are judged several times, for the confidence"
+        default=0.1,
+        description="share of the judged traces that are judged several times, for the confidence",
     )
     judge_max_age_s: Annotated[float, Field(gt=0)] = Field(
-        default=3600, description="spans older than this when they arrive are history, which the worker leaves"
+        default=3600,
+        description="spans older than this when they arrive are history, which the worker leaves",
     )
     heuristics_beside_judge: bool = Field(
         default=False, description="store the scores of the heuristics where there is a judge, too"
     )
 
+    require_keys: Literal["auto", "always", "never"] = Field(
+        default="auto", description="API keys at the collector; `auto`: unless `host` is loopback"
+    )
+    api_key: SecretStr | None = Field(
+        default=None,
+        description="API key with which generated traffic is sent, where one is required",
+    )
+
     max_body_bytes: PositiveInt = Field(default=16 << 20, description="largest request body, as it is sent")
     max_decoded_bytes: PositiveInt = Field(default=64 << 20, description="largest request body, decompressed")
+    max_waiting_bytes: PositiveInt = Field(
+        default=256 << 20, description="bodies in the collector's memory at a time before it answers 503"
+    )
+    max_connections: PositiveInt = Field(
+        default=1000, description="connections to the collector at a time before it answers 503"
+    )
+    request_timeout_s: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=30, description="how long a request's head, and then its body, may take to arrive"
+    )
     queue_max_entries: PositiveInt = Field(
         default=100_000, description="batches that may wait in the queue before the collector answers 503"
     )

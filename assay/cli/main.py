@@ -14,7 +14,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from rich.console import Console
 from rich.table import Table
 
-from assay.cli import console
+from assay.cli import console, keys
 from assay.cli.calibrate import calibrate
 from assay.cli.services import CHOICES, everything
 from assay.cli.status import collect
@@ -37,6 +37,7 @@ simulate_app = typer.Typer(
 )
 app.add_typer(simulate_app, name="simulate")
 app.command()(calibrate)
+app.add_typer(keys.app, name="keys")
 
 out = Console()
 DataDir = Annotated[Path | None, typer.Option(help="State of the embedded services (ASSAY_DATA_DIR).")]

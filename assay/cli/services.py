@@ -21,9 +21,13 @@ def environment(settings: Settings) -> dict[str, str]:
     """The settings as environment variables, so that a service sees what the command was given."""
     values = {
         f"ASSAY_{name.upper()}": str(value)
-        for name, value in settings.model_dump(exclude={"anthropic_api_key", "anthropic_base_url"}).items()
+        for name, value in settings.model_dump(
+            exclude={"anthropic_api_key", "anthropic_base_url", "api_key"}
+        ).items()
         if value is not None
     }
+    if settings.api_key is not None:
+        values["ASSAY_API_KEY"] = settings.api_key.get_secret_value()
     if settings.anthropic_api_key is not None:
         values["ANTHROPIC_API_KEY"] = settings.anthropic_api_key.get_secret_value()
     if settings.anthropic_base_url is not None:

@@ -9,6 +9,7 @@ from pkgutil import resolve_name
 import uvicorn
 
 from assay.collector.app import Collector
+from assay.collector.connections import patient
 from assay.collector.redact import DEFAULT, Redactor
 from assay.settings import Settings, SettingsError, load_settings
 
@@ -25,6 +26,9 @@ def main() -> None:
         Collector(settings, redactor=redactor).application(),
         host=settings.host,
         port=settings.collector_port,
+        http=patient(settings.request_timeout_s),
+        limit_concurrency=settings.max_connections,
+        backlog=1024,
         log_level="warning",
         access_log=False,
         timeout_keep_alive=75,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Callable
 from typing import Final
@@ -10,6 +11,10 @@ import zstandard
 from starlette.requests import Request
 
 _STEP: Final = 1 << 20
+_PIECE: Final = 1 << 16
+# bgzip and pzstd write a member for every 64 KiB or more; a body of empty members costs time and holds
+# nothing.
+_MOST_MEMBERS: Final = 4096
 
 
 class RequestError(Exception):
@@ -31,12 +36,62 @@ class RequestError(Exception):
         self.head = head[:16]
 
 
-async def read(request: Request, *, limit: int) -> bytes:
+class BusyError(RuntimeError):
+    """Too much is under way already: nothing was accepted, the sender should retry."""
+
+
+class Room:
+    """What all bodies that are in memory may take together.
+
+    Args:
+        limit: bytes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.taken = 0
+
+    def take(self, size: int) -> None:
+        """Count ``size`` bytes more.
+
+        Raises:
+            BusyError: there is no room; nothing was counted.
+        """
+        if self.taken + size > self._limit:
+            raise BusyError(
+                f"{self.taken} bytes of requests are in memory, the most allowed is {self._limit}"
+            )
+        self.taken += size
+
+    def leave(self, size: int) -> None:
+        """Bytes that are not held any more."""
+        self.taken -= size
+
+
+async def read(request: Request, *, limit: int, timeout_s: float, take: Callable[[int], None]) -> bytes:
     """The body as it was sent.
 
+    Args:
+        request: whose body was not read yet.
+        limit: most bytes.
+        timeout_s: for the whole of it, so that a byte now and then does not hold a connection for ever.
+        take: called with the size of each part before it is kept; what it raises ends the reading.
+
     Raises:
-        RequestError: 413, longer than ``limit`` bytes.
+        RequestError: 413, longer than ``limit`` bytes; 408, not there in time.
     """
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _read(request, limit, take)
+    except TimeoutError:
+        raise RequestError(
+            408,
+            f"the body did not arrive within {timeout_s:g} s",
+            "send smaller requests, or over a faster line",
+        ) from None
+
+
+async def _read(request: Request, limit: int, take: Callable[[int], None]) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise _too_large(limit, b"")
@@ -46,6 +101,7 @@ async def read(request: Request, *, limit: int) -> bytes:
         size += len(chunk)
         if size > limit:
             raise _too_large(limit, chunks[0] if chunks else chunk)
+        take(len(chunk))
         chunks.append(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
@@ -90,38 +146,53 @@ def _deflate(body: bytes, limit: int) -> bytes:
 
 def _inflate(body: bytes, limit: int, wbits: int, name: str) -> bytes:
     out = bytearray()
-    rest = body
-    while rest:
+    view = memoryview(body)
+    position = members = 0
+    # gzip files may be several streams, one after the other.
+    while position < len(view):
+        members = _next_member(members, name, body)
         stream = zlib.decompressobj(wbits)
         while not stream.eof:
-            data = stream.decompress(rest, _STEP)
+            piece: bytes | memoryview = stream.unconsumed_tail
+            if not piece:
+                # In pieces: what follows a stream is copied into `unused_data`, and must not be all the rest.
+                piece = view[position : position + _PIECE]
+                position += len(piece)
+            data = stream.decompress(piece, _STEP)
             out += data
-            rest = stream.unconsumed_tail or stream.unused_data
             if len(out) > limit:
                 raise _too_large(limit, body)
-            if not stream.eof and not rest and len(data) < _STEP:
+            if not piece and not data:
                 raise _broken(name, "the data ends too early", body)
-        # gzip files may be several streams, one after the other.
-        rest = stream.unused_data
+        position -= len(stream.unused_data)
     return bytes(out)
 
 
 def _zstd(body: bytes, limit: int) -> bytes:
     out = bytearray()
-    rest = body
-    while rest:
+    view = memoryview(body)
+    position = members = 0
+    while position < len(view):
+        members = _next_member(members, "zstd", body)
         stream = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
-        # decompressobj has no output limit: small slices of input keep a bomb from growing far past it.
-        position = 0
-        while not stream.eof and position < len(rest):
-            out += stream.decompress(rest[position : position + 256])
-            position += 256
+        # decompressobj has no output limit: small slices of input keep a bomb from growing far past it. (Four
+        # bytes of zstd can say "128 KiB of this".)
+        while not stream.eof:
+            if position >= len(view):
+                raise _broken("zstd", "the data ends too early", body)
+            piece = view[position : position + 256]
+            position += len(piece)
+            out += stream.decompress(piece)
             if len(out) > limit:
                 raise _too_large(limit, body)
-        if not stream.eof:
-            raise _broken("zstd", "the data ends too early", body)
-        rest = stream.unused_data + rest[position:]
+        position -= len(stream.unused_data)
     return bytes(out)
+
+
+def _next_member(members: int, name: str, body: bytes) -> int:
+    if members == _MOST_MEMBERS:
+        raise _broken(name, f"it consists of more than {_MOST_MEMBERS} parts", body)
+    return members + 1
 
 
 _DECODERS: Final[dict[str, Callable[[bytes, int], bytes]]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,6 +37,8 @@ class Envelope(Struct, array_like=True, kw_only=True):
         records: the accepted records, MessagePack of ``list[RECORDS[kind]]``.
         load_id: of a load whose caller waits for the counts; empty for live traffic.
         rejects: what was not accepted.
+        tenants: of the key with which the records came, where it is not good for all: what they say of a
+            trace holds for traces of these tenants alone.
     """
 
     kind: str
@@ -45,6 +47,7 @@ class Envelope(Struct, array_like=True, kw_only=True):
     records: bytes
     load_id: str = ""
     rejects: list[Reject] = []
+    tenants: list[str] = []
 
     @classmethod
     def of(
@@ -56,6 +59,7 @@ class Envelope(Struct, array_like=True, kw_only=True):
         rejects: Sequence[Reject] = (),
         load_id: str = "",
         received_at: datetime | None = None,
+        tenants: Iterable[str] = (),
     ) -> Envelope:
         """An envelope of records received at ``received_at`` (now unless given)."""
         received = received_at or datetime.now(UTC)
@@ -66,6 +70,7 @@ class Envelope(Struct, array_like=True, kw_only=True):
             records=_encoder.encode(records),
             load_id=load_id,
             rejects=list(rejects),
+            tenants=sorted(tenants),
         )
 
     def decode(self) -> list[Record]:

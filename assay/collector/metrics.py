@@ -41,6 +41,12 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
+        self.denied = Counter(
+            "assay_collector_denied",
+            "Requests refused for their key (401, 403, 503 while keys cannot be read) or its rate (429)",
+            ("route", "status"),
+            registry=self.registry,
+        )
         self.bytes = Counter(
             "assay_collector_body_bytes",
             "Bytes of request bodies as sent",

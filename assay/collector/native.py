@@ -6,7 +6,7 @@ Parsing never raises: what cannot be accepted becomes a reject, and every other 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +15,8 @@ import msgspec
 from assay.collector.envelope import Reject
 from assay.collector.payload import masked
 from assay.collector.reasons import Reason, explain
-from assay.contracts.records import RECORDS, Record
+from assay.collector.usage import UnreadableError, with_tokens
+from assay.contracts.records import RECORDS, Deployment, Outcome, Record, Span
 
 # Live traffic is late by minutes; a week covers an outage of a collector's uplink. Older records are a
 # backfill's: they would expire the moment they are stored, because retention counts from the record's own
@@ -43,6 +44,8 @@ _raw: Final = msgspec.json.Decoder(msgspec.Raw)
 # JSON knows no other.
 SPACE: Final = b" \t\r\n"
 _BOM: Final = b"\xef\xbb\xbf"
+# A provider's usage block may stand in place of a span's `tokens`.
+_USAGE: Final = b'"usage"'
 # Iterative on purpose: brackets nested a million deep are input like any other.
 _STRUCTURE: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
 
@@ -55,7 +58,12 @@ class Parsed(NamedTuple):
 
 
 def parse(
-    kind: str, body: bytes, *, now: datetime | None = None, max_age: timedelta | None = MAX_AGE
+    kind: str,
+    body: bytes,
+    *,
+    now: datetime | None = None,
+    max_age: timedelta | None = MAX_AGE,
+    tenants: Set[str] | None = None,
 ) -> Parsed:
     """Parse a body of records of ``kind``.
 
@@ -64,18 +72,14 @@ def parse(
         body: decompressed.
         now: when the body was received, against which the records' times are checked.
         max_age: how old a record may be; none for a backfill, which may be of any age.
+        tenants: whose records the sender may write; None: everybody's.
     """
     body = body.removeprefix(_BOM)
-    start = body[:64].lstrip(SPACE)[:1] or body.lstrip(SPACE)[:1]
-    try:
-        if start == b"[":
-            records: list[Record] = _ARRAY_DECODERS[kind].decode(body)
-        else:
-            records = _DECODERS[kind].decode_lines(body)
-    except _DECODE_ERRORS:
-        decoded = _one_by_one(kind, _array_parts(body) if start == b"[" else _line_parts(body))
-    else:
-        decoded = Decoded(records, range(len(records)), [])
+    decoded = None if kind == "span" and _USAGE in body else _at_once(kind, body)
+    if decoded is None:
+        decoded = _one_by_one(kind, parts(body))
+    if tenants is not None:
+        decoded = _within(decoded, tenants)
     return in_time(kind, decoded, now or datetime.now(UTC), max_age)
 
 
@@ -87,6 +91,18 @@ class Decoded(NamedTuple):
     rejects: list[Reject]
 
 
+def _at_once(kind: str, body: bytes) -> Decoded | None:
+    """None where one of the records, or the body, is not what it should be."""
+    try:
+        if _start(body) == b"[":
+            records: list[Record] = _ARRAY_DECODERS[kind].decode(body)
+        else:
+            records = _DECODERS[kind].decode_lines(body)
+    except _DECODE_ERRORS:
+        return None
+    return Decoded(records, range(len(records)), [])
+
+
 def _one_by_one(kind: str, parts: Iterable[bytes | msgspec.Raw]) -> Decoded:
     records: list[Record] = []
     positions: list[int] = []
@@ -94,21 +110,37 @@ def _one_by_one(kind: str, parts: Iterable[bytes | msgspec.Raw]) -> Decoded:
     decoder = _DECODERS[kind]
     for index, part in enumerate(parts):
         try:
-            records.append(decoder.decode(part))
-        except _DECODE_ERRORS as error:
+            records.append(decoder.decode(with_tokens(part) if kind == "span" else part))
+        except (*_DECODE_ERRORS, UnreadableError) as error:
             if len(rejects) == MAX_REJECTS:
                 reason = f"{MAX_REJECTS} records of this request were refused before; the rest was not read"
                 rejects.append(rejected(index, Reason("", reason), bytes(part)))
                 break
-            rejects.append(rejected(index, explain(kind, error), bytes(part)))
+            rejects.append(rejected(index, _why(kind, error), bytes(part)))
         else:
             positions.append(index)
     return Decoded(records, positions, rejects)
 
 
+def _why(kind: str, error: Exception) -> Reason:
+    if isinstance(error, UnreadableError):
+        return Reason(error.field, error.reason)
+    return explain(kind, error)
+
+
 def rejected(index: int, reason: Reason, payload: bytes) -> Reject:
     """The reject of one record; its payload is masked."""
     return Reject(index=index, field=reason.field, reason=reason.reason, payload=masked(payload))
+
+
+def parts(body: bytes) -> Sequence[bytes | msgspec.Raw]:
+    """The records of a body that may hold anything: a JSON array, NDJSON, or one object."""
+    body = body.removeprefix(_BOM)
+    return _array_parts(body) if _start(body) == b"[" else _line_parts(body)
+
+
+def _start(body: bytes) -> bytes:
+    return body[:64].lstrip(SPACE)[:1] or body.lstrip(SPACE)[:1]
 
 
 def _array_parts(body: bytes) -> Sequence[bytes | msgspec.Raw]:
@@ -146,6 +178,43 @@ def _line_parts(body: bytes) -> Sequence[bytes | msgspec.Raw]:
         return [_raw.decode(body)]
     except _DECODE_ERRORS:
         return [line for line in body.split(b"\n") if line.strip(SPACE)]
+
+
+def _within(decoded: Decoded, tenants: Set[str]) -> Decoded:
+    """Refuse the records of tenants that the sender does not write for.
+
+    Scores, feedback and labels name a trace, not a tenant: the writer, which knows whose trace it is, holds
+    them to it. An outcome without a trace belongs to no tenant at all.
+    """
+    refused: dict[int, Reason] = {}
+    for i, record in enumerate(decoded.records):
+        if isinstance(record, Deployment) and not record.tenant_id and len(tenants) == 1:
+            (record.tenant_id,) = tenants
+        if isinstance(record, Span | Deployment) and record.tenant_id not in tenants:
+            refused[i] = foreign(record.tenant_id)
+        elif isinstance(record, Outcome) and not record.trace_id:
+            refused[i] = Reason(
+                "trace_id",
+                "`trace_id` is missing: with `user_id` alone an outcome belongs to no tenant, and the API "
+                "key of this request writes for some tenants alone",
+            )
+    if not refused:
+        return decoded
+    records, positions = decoded.records, decoded.positions
+    rejects = decoded.rejects + [
+        rejected(positions[i], reason, msgspec.json.encode(records[i])) for i, reason in refused.items()
+    ]
+    rejects.sort(key=lambda reject: reject.index)
+    kept = [i for i in range(len(records)) if i not in refused]
+    return Decoded([records[i] for i in kept], [positions[i] for i in kept], rejects)
+
+
+def foreign(tenant_id: str) -> Reason:
+    """Why a record of this tenant is refused by a key of others."""
+    said = (
+        f"`tenant_id` = {tenant_id[:128]!r} is none of the tenants" if tenant_id else "`tenant_id` is missing"
+    )
+    return Reason("tenant_id", f"{said}: the API key of this request writes for some tenants alone")
 
 
 def in_time(kind: str, decoded: Decoded, now: datetime, max_age: timedelta | None) -> Parsed:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Final, NamedTuple, Protocol
 
+from assay.contracts import api_key
+
 MARKER: Final = "[redacted:"
 MAX_LABEL: Final = 64
 
@@ -53,6 +55,7 @@ PATTERNS: Final[Sequence[Pattern]] = (
         r"[Aa][Ww][Ss]",
         r"(?i:aws.{0,20}?secret.{0,20}?[=:]\s*[\"']?)([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])",
     ),
+    _pattern("assay_key", rf"{api_key.PREFIX}_", rf"\b{api_key.PATTERN}\b"),
     _pattern("anthropic_key", r"sk-", r"\bsk-ant-[\w-]{16,300}"),
     _pattern("openai_key", r"sk-", r"\bsk-(?:proj-|svcacct-|admin-|or-v1-)?[\w-]{16,300}"),
     _pattern(

@@ -5,7 +5,7 @@ The names are in :mod:`assay.collector.genai`; here is how values are read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -15,10 +15,11 @@ import msgspec
 from assay.collector import genai
 from assay.collector.envelope import Reject
 from assay.collector.messages import context_text, input_text, output_text
-from assay.collector.native import MAX_AGE, MAX_AHEAD, out_of_time, rejected
+from assay.collector.native import MAX_AGE, MAX_AHEAD, foreign, out_of_time, rejected
 from assay.collector.otlp import Attributes, BadSpan, OtlpSpan, Value
 from assay.collector.reasons import Reason, explain
-from assay.collector.values import Picked, UnreadableError, pick, usage
+from assay.collector.usage import UnreadableError
+from assay.collector.values import Picked, pick, usage
 from assay.contracts.records import Record, Span
 
 DEFAULT_TENANT: Final = "default"
@@ -44,6 +45,7 @@ def map_spans(
     spans: Iterable[OtlpSpan | BadSpan],
     *,
     tenant: str = "",
+    tenants: Set[str] | None = None,
     wants_text: Callable[[str], bool] = lambda _tenant: False,
     now: datetime | None = None,
 ) -> Mapped:
@@ -52,6 +54,8 @@ def map_spans(
     Args:
         spans: as decoded.
         tenant: of the request's ``X-Assay-Tenant``, for spans that do not name one.
+        tenants: whose spans the sender may write; None: everybody's. Where it is one, a span that names no
+            tenant is that one's.
         wants_text: whether a tenant's prompts and answers may be kept; where not, they are not even read.
         now: when the request was received.
     """
@@ -62,6 +66,7 @@ def map_spans(
     ignored = 0
     resource_of: Attributes | None = None
     resource = pick({})
+    own = next(iter(tenants)) if tenants is not None and len(tenants) == 1 else ""
     for index, span in enumerate(spans):
         if isinstance(span, BadSpan):
             rejects.append(rejected(index, Reason(span.field, span.reason), span.payload))
@@ -74,7 +79,9 @@ def map_spans(
             # Spans of one process come together and share it.
             resource_of, resource = span.resource, pick(span.resource)
         try:
-            record = msgspec.convert(_fields(span, picked, resource, tenant, wants_text), Span)
+            record = msgspec.convert(_fields(span, picked, resource, (tenant, own), wants_text), Span)
+            if tenants is not None and record.tenant_id not in tenants:
+                raise UnreadableError(*foreign(record.tenant_id))
             if not first <= record.timestamp <= last:
                 raise UnreadableError(*out_of_time(record.timestamp, received))
         except UnreadableError as error:
@@ -106,14 +113,18 @@ def is_model_call(picked: Picked, kind: int) -> bool:
 
 
 def _fields(
-    span: OtlpSpan, picked: Picked, resource: Picked, tenant: str, wants_text: Callable[[str], bool]
+    span: OtlpSpan,
+    picked: Picked,
+    resource: Picked,
+    tenant: tuple[str, str],
+    wants_text: Callable[[str], bool],
 ) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "trace_id": _id("trace_id", span.trace_id),
         "span_id": _id("span_id", span.span_id),
         "parent_span_id": span.parent_span_id if span.parent_span_id.strip("0") else "",
         "timestamp": _moment(span.start_ns),
-        "tenant_id": tenant_of(picked, resource, tenant),
+        "tenant_id": tenant_of(picked, resource, *tenant),
     }
     for field in genai.TEXT_FIELDS:
         value = picked.text(field) or (resource.text(field) if field in genai.FROM_RESOURCE else "")
@@ -146,13 +157,15 @@ def _fields(
     return fields
 
 
-def tenant_of(picked: Picked, resource: Picked, header: str = "") -> str:
-    """Whose call it is: as the span, the resource, the request or the gateway says; else the service."""
+def tenant_of(picked: Picked, resource: Picked, header: str = "", own: str = "") -> str:
+    """Whose call it is: as the span, the resource, the request or the gateway says; else ``own``, the one
+    tenant of the request's key; else the service."""
     return (
         picked.text("tenant")
         or resource.text("tenant")
         or header
         or picked.text("gateway_tenant")
+        or own
         or resource.text("service")
         or DEFAULT_TENANT
     )
@@ -233,13 +246,14 @@ def _others(picked: Picked, resource: Picked) -> dict[str, str] | None:
         if len(found) == MAX_ATTRIBUTES or len(name) > MAX_NAME:
             dropped += 1
             continue
-        found[name] = _scalar(value)[:MAX_VALUE]
+        found[name] = scalar(value)[:MAX_VALUE]
     if dropped:
         found["assay.attributes_dropped"] = str(dropped)
     return found or None
 
 
-def _scalar(value: Value) -> str:
+def scalar(value: Value) -> str:
+    """An attribute's value as text."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):

@@ -59,6 +59,9 @@ class Simulator:
         self._settings = settings
         self._rate = rate
         self._http = http
+        self._headers = dict(_HEADERS)
+        if settings.api_key is not None:
+            self._headers["X-Assay-Key"] = settings.api_key.get_secret_value()
         self._state = state
         self._rng = np.random.default_rng(seed)
         self._shares = traffic.shares()
@@ -124,7 +127,7 @@ class Simulator:
             return
         url = f"{self._settings.collector}/v1/{path}"
         try:
-            answer = await self._http.post(url, content=msgspec.json.encode(waiting), headers=_HEADERS)
+            answer = await self._http.post(url, content=msgspec.json.encode(waiting), headers=self._headers)
         except httpx.HTTPError as error:
             _say(
                 f"POST {url}: {error or type(error).__name__}; "

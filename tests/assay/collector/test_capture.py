@@ -20,6 +20,7 @@ FOUND = {
     "jwt": "eyJ" + "hbGciOiJIUzI1NiJ9." + "eyJ" + "zdWIiOiIxMjM0NTY3ODkwIn0." + "dozjgNryP4J3jVmNHl0w5N",
     "aws_key": "AKIA" + "IOSFODNN7EXAMPLE",
     "aws_secret": "aws_secret_access_key = " + "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY00",
+    "assay_key": "assay_" + "a1B2c3D4e5F6_" + "a1B2c3D" * 7,
     "anthropic_key": "sk-ant-" + "api03-abcdefghijklmnop",
     "openai_key": "sk-proj-" + "abcdefghijklmnopqrst",
     "github_token": "ghp_" + "a1B2" * 9,
