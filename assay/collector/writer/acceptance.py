@@ -1,10 +1,8 @@
-"""Which records the writer refuses although they are well-formed: by their time, or because the store
-cannot hold them."""
+"""Which well-formed records the writer refuses: those whose time the store cannot or must not hold."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Final
 
 from assay.contracts.records import (
@@ -25,8 +23,6 @@ AHEAD: Final = timedelta(days=1)
 # The store's minutes begin and end here.
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 END: Final = datetime(2106, 1, 1, tzinfo=UTC)
-# Decimal(38, 12) has 26 digits before the point.
-MOST: Final = Decimal("1e25")
 
 _LIVE: Final = (Span, Evaluation, Feedback, Outcome)
 
@@ -58,10 +54,6 @@ def refusal(record: Record, received_at: datetime, *, loaded: bool) -> tuple[str
             f"`timestamp` = {moment.isoformat()} is more than 7 days before the record was received "
             f"({received_at.isoformat()}); load old records with `assay load`"
         )
-    if isinstance(record, Outcome) and record.value is not None:
-        value = record.value
-        if not (value.is_finite() and abs(value) < MOST):
-            return "value", f"`value` must be a finite number below {MOST}, got {value}"
     return None
 
 

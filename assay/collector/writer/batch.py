@@ -31,6 +31,7 @@ class Entry:
     Attributes:
         id: in the stream.
         loaded: whether it came from a load, not from live traffic.
+        tenants: those of whose traces its records may speak; empty: of all.
         parked_since_ms: when its record was first parked; 0 for one that was not.
         tries: how often it was parked.
     """
@@ -41,6 +42,7 @@ class Entry:
     received_at_ms: int = 0
     load_id: str = ""
     loaded: bool = False
+    tenants: tuple[str, ...] = ()
     parked_since_ms: int = 0
     tries: int = 0
     accepted: int = 0
@@ -132,6 +134,7 @@ def _describe(entry: Entry, envelope: Envelope, fields: dict[bytes, bytes]) -> N
     entry.source = envelope.source
     entry.received_at_ms = envelope.received_at_ms
     entry.load_id = envelope.load_id
+    entry.tenants = tuple(envelope.tenants)
     entry.loaded = bool(envelope.load_id) or fields.get(PARKED_LOADED) == b"1"
     entry.parked_since_ms = int(fields.get(PARKED_SINCE, b"0"))
     entry.tries = int(fields.get(PARKED_TRIES, b"0"))

@@ -85,7 +85,7 @@ class Build:
 def decide(block: Block, store: Store, parked: Parking) -> Decision:
     """Ask the store which rows are new. Only valid while the lock is held."""
     fresh = identity.fresh(store, list(block.identities.values()))
-    for kind in ("evaluation", "feedback"):
+    for kind in ("evaluation", "feedback", "outcome", "label"):
         if kind in fresh:
             hashes = block.identities[kind].hashes.tolist()
             waiting = parked.present([parking.member(kind, value) for value in hashes])
@@ -135,8 +135,7 @@ class _Builder:
     def build(self) -> Build:
         self._count()
         self._spans()
-        self._scores()
-        self._outcomes_and_labels()
+        self._about_traces()
         for kind, (table, columns) in reference.REPLACING.items():
             if records := self._batch.kinds[kind].records:
                 self._add(table, columns(records))
@@ -196,30 +195,32 @@ class _Builder:
             self._add("llm_payloads", spans.payload_table(records, times, retention))
         self._stored("span")
 
-    def _scores(self) -> None:
+    def _about_traces(self) -> None:
         evaluations = self._rows("evaluation")
         feedback = self._rows("feedback")
-        traces = {record.trace_id for records in (evaluations[0], feedback[0]) for record in records}
+        outcomes = self._rows("outcome")
+        labels = self._rows("label")
+        # An outcome or a label that may speak of every trace needs nothing of its span.
+        traces = {
+            record.trace_id
+            for records, entries, *_ in (evaluations, feedback, outcomes, labels)
+            for record, entry in zip(records, entries, strict=True)
+            if entry.tenants or isinstance(record, Evaluation | Feedback)
+        }
         found = scores.subjects(traces, self._batch.spans(), self._store)
         self._evaluations(found, *evaluations)
         self._feedback(found, *feedback)
+        self._outcomes(found, *outcomes)
+        self._labels(found, *labels)
 
     def _evaluations(
         self, found: scores.Subjects, records: list[Any], entries: list[Entry], _: Ints, retention: Ints
     ) -> None:
-        subjects = [found.of(r.trace_id, r.span_id) for r in records]
+        subjects = [
+            found.of(r.trace_id, r.span_id, e.tenants) for r, e in zip(records, entries, strict=True)
+        ]
         stored = np.array([s is not None for s in subjects], np.bool_)
-        for row in np.flatnonzero(~stored).tolist():
-            record, entry = records[row], entries[row]
-            if parking.expired(entry):
-                reason = f"no span with trace_id {record.trace_id}"
-                if record.span_id:
-                    reason += f" and span_id {record.span_id}"
-                self._rejections.append(
-                    Rejection(entry, 0, "trace_id", f"{reason} within 24 hours", msgspec.json.encode(record))
-                )
-            else:
-                self._park("evaluation", row, record, entry)
+        self._wait("evaluation", records, entries, ~stored)
         self._stored("evaluation", stored)
         if stored.any():
             self._add(
@@ -236,13 +237,19 @@ class _Builder:
     def _feedback(
         self, found: scores.Subjects, records: list[Any], entries: list[Entry], _: Ints, retention: Ints
     ) -> None:
-        subjects = [found.of(r.trace_id) for r in records]
-        # What a user said is kept even if its span never comes.
+        subjects = [
+            found.of(r.trace_id, tenants=e.tenants) for r, e in zip(records, entries, strict=True)
+        ]
+        # What a user said is kept even if its span never comes; not what a key of some tenants said about a trace
+        # that may be another's.
         stored = np.array(
-            [s is not None or parking.expired(e) for s, e in zip(subjects, entries, strict=True)], np.bool_
+            [
+                s is not None or (parking.expired(e) and not e.tenants)
+                for s, e in zip(subjects, entries, strict=True)
+            ],
+            np.bool_,
         )
-        for row in np.flatnonzero(~stored).tolist():
-            self._park("feedback", row, records[row], entries[row])
+        self._wait("feedback", records, entries, ~stored)
         self._stored("feedback", stored)
         if stored.any():
             self._add(
@@ -259,15 +266,54 @@ class _Builder:
         hashes = self._block.identities[kind].hashes[self._decision.fresh[kind]]
         self._result.parked.append(parking.park(kind, record, int(hashes[row]), entry))
 
-    def _outcomes_and_labels(self) -> None:
-        records, entries, _, retention = self._rows("outcome")
-        if records:
-            self._add("business_outcomes", reference.outcome_table(records, entries, retention))
-        records, entries, _, _ = self._rows("label")
-        if records:
-            self._add("human_labels", reference.label_table(records, entries))
-        self._stored("outcome")
-        self._stored("label")
+    def _wait(self, kind: str, records: list[Any], entries: list[Entry], missing: Bools) -> None:
+        """Park the records whose span is not there; refuse those that waited long enough."""
+        for row in np.flatnonzero(missing).tolist():
+            record, entry = records[row], entries[row]
+            if not parking.expired(entry):
+                self._park(kind, row, record, entry)
+                continue
+            reason = f"no span with trace_id {record.trace_id}"
+            if span_id := getattr(record, "span_id", ""):
+                reason += f" and span_id {span_id}"
+            if entry.tenants:
+                reason += " of a tenant of the API key that it came with"
+            self._rejections.append(
+                Rejection(entry, 0, "trace_id", f"{reason} within 24 hours", msgspec.json.encode(record))
+            )
+
+    def _outcomes(
+        self, found: scores.Subjects, records: list[Any], entries: list[Entry], _: Ints, retention: Ints
+    ) -> None:
+        stored = _allowed(found, records, entries)
+        self._wait("outcome", records, entries, ~stored)
+        self._stored("outcome", stored)
+        if stored.any():
+            chosen = _chosen(records, stored), _chosen(entries, stored)
+            self._add("business_outcomes", reference.outcome_table(*chosen, retention[stored]))
+
+    def _labels(
+        self, found: scores.Subjects, records: list[Any], entries: list[Entry], _: Ints, __: Ints
+    ) -> None:
+        stored = _allowed(found, records, entries)
+        self._wait("label", records, entries, ~stored)
+        self._stored("label", stored)
+        if stored.any():
+            self._add(
+                "human_labels", reference.label_table(_chosen(records, stored), _chosen(entries, stored))
+            )
+
+
+def _allowed(found: scores.Subjects, records: list[Any], entries: list[Entry]) -> Bools:
+    """Which records may be stored as they are: those that may speak of every trace, and those of whose trace it is
+    known that it is a tenant's of their key."""
+    return np.array(
+        [
+            not entry.tenants or found.of(record.trace_id, tenants=entry.tenants) is not None
+            for record, entry in zip(records, entries, strict=True)
+        ],
+        np.bool_,
+    )
 
 
 def _retention(entries: Sequence[Entry], timestamp_us: Ints) -> Ints:

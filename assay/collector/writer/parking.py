@@ -1,4 +1,4 @@
-"""Scores whose span is not there yet wait in Redis and come back through the queue.
+"""Records whose span is not there yet wait in Redis and come back through the queue.
 
 A parked record is a whole queue entry that is due later. When it is due it is appended to the stream
 again, in the same step in which it stops being parked, so that it is always in exactly one place.
@@ -45,7 +45,9 @@ def expired(entry: Entry) -> bool:
 
 def park(kind: str, record: Record, identity: int, entry: Entry) -> Parked:
     """The record as it waits, longer each time."""
-    envelope = Envelope.of(kind, entry.source, [record], received_at=entry.received_at)
+    envelope = Envelope.of(
+        kind, entry.source, [record], received_at=entry.received_at, tenants=entry.tenants
+    )
     since = entry.parked_since_ms or entry.queued_at_ms
     content = queue.encode(envelope)[queue.FIELD]
     return Parked(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -37,9 +37,15 @@ class Subjects:
 
     by_trace: dict[int, list[Subject]]
 
-    def of(self, trace_id: str, span_id: str = "") -> Subject | None:
-        """The span that a record names; without a span id, the root or else the first span of its trace."""
+    def of(self, trace_id: str, span_id: str = "", tenants: Collection[str] = ()) -> Subject | None:
+        """The span that a record names; without a span id, the root or else the first span of its trace.
+
+        Where ``tenants`` are given, only their spans are there: a key of one tenant says nothing about another's
+        traces, and cannot learn whether they exist.
+        """
         found = self.by_trace.get(trace_hash(trace_id))
+        if found and tenants:
+            found = [subject for subject in found if subject.tenant_id in tenants]
         if not found:
             return None
         if not span_id:

@@ -16,7 +16,7 @@ import redis
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from redis.lock import Lock
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential, wait_random
 
 from assay.collector.writer import keys
 from assay.collector.writer.batch import Batch, decode
@@ -173,7 +173,7 @@ class Writer:
         """Try until it works, however long store or queue are away; None when told to stop instead."""
         retrying = Retrying(
             retry=retry_if_exception_type(_OUTAGE),
-            wait=wait_exponential_jitter(initial=0.1, max=5, jitter=0.1),
+            wait=wait_exponential(multiplier=0.1, max=5) + wait_random(0, 0.1),
             stop=lambda _: self._stop.is_set(),
             sleep=self._sleep,
             before_sleep=self._failed,
