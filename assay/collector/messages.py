@@ -18,7 +18,7 @@ Lists = tuple[tuple[str, str, str], ...]
 
 def input_text(span: OtlpSpan) -> str | None:
     """What the model was asked: ``role: text`` lines, the system's instructions first."""
-    system = _plain(span.attributes.get(genai.SYSTEM), roles=False)
+    system = plain(span.attributes.get(genai.SYSTEM), roles=False)
     text = _found(span, genai.INPUT, genai.INPUT_LISTS, roles=True)
     if system:
         text = f"system: {system}\n{text or ''}".rstrip("\n")
@@ -53,7 +53,7 @@ def _found(span: OtlpSpan, names: genai.Names, lists: Lists, *, roles: bool) -> 
             return "\n".join(f"{who}: {text}" if roles and who else text for who, text in messages)
     for attributes in (span.attributes, *(event.attributes for event in span.events)):
         for name in names:
-            text = _plain(attributes.get(name), roles=roles)
+            text = plain(attributes.get(name), roles=roles)
             if text:
                 return text
     return ""
@@ -65,11 +65,11 @@ def _list(attributes: Attributes, prefix: str, role: str, content: str) -> list[
         text = attributes.get(f"{prefix}{number}.{content}")
         if text is None:
             break
-        found.append((str(attributes.get(f"{prefix}{number}.{role}", "")), _plain(text, roles=False)))
+        found.append((str(attributes.get(f"{prefix}{number}.{role}", "")), plain(text, roles=False)))
     return found
 
 
-def _plain(value: Any, *, roles: bool) -> str:
+def plain(value: Any, *, roles: bool) -> str:
     """Text of a message list in any of its shapes; of a string that is no such list, the string."""
     decoded = _decoded(value)
     if isinstance(decoded, list):

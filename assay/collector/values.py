@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from assay.collector import genai
 from assay.collector.otlp import Attributes, Value
-
-_MAX_TOKENS: Final = 4_294_967_295
-
-
-class UnreadableError(Exception):
-    """A model call whose attributes contradict the contract."""
-
-    def __init__(self, field: str, reason: str) -> None:
-        super().__init__(reason)
-        self.field = field
-        self.reason = reason
+from assay.collector.usage import MAX_TOKENS, UnreadableError, settle, whole
 
 
 class Picked(NamedTuple):
@@ -64,8 +54,8 @@ class Picked(NamedTuple):
         if found is None:
             return None
         rank, value = found
-        count = _whole(value)
-        if count is None or not 0 <= count <= _MAX_TOKENS:
+        count = whole(value)
+        if count is None or not 0 <= count <= MAX_TOKENS:
             name = genai.ROWS[field][rank]
             raise UnreadableError(field, f"`{name}` = {str(value)[:64]!r} is no token count")
         return count
@@ -90,10 +80,7 @@ def pick(attributes: Attributes) -> Picked:
 
 
 def usage(span: Picked, resource: Picked, *, failed: bool = False) -> dict[str, int]:
-    """Token counts by the contract: ``prompt`` includes cache reads and writes, ``completion`` reasoning.
-
-    A source that leaves them out is found by its own numbers: more cached than prompt tokens, or a total that
-    is the sum of all the parts.
+    """Token counts by the contract (:func:`assay.collector.usage.settle`).
 
     Args:
         failed: whether the call failed, so that no usage is no tokens.
@@ -109,29 +96,13 @@ def usage(span: Picked, resource: Picked, *, failed: bool = False) -> dict[str, 
             "a model call without token usage: set `gen_ai.usage.input_tokens` and "
             "`gen_ai.usage.output_tokens` (OpenAI streams report usage with stream_options.include_usage)",
         )
-    prompt, completion = prompt or 0, completion or 0
-    cache = (counts["cached"] or 0) + (counts["cache_write"] or 0)
     said = (span.text("excludes_cache") or resource.text("excludes_cache")).lower()
-    excludes = said == "true" or (
-        not said and cache > 0 and (cache > prompt or total == prompt + cache + completion)
+    return settle(
+        prompt=prompt or 0,
+        completion=completion or 0,
+        cached=counts["cached"],
+        cache_write=counts["cache_write"],
+        reasoning=counts["reasoning"],
+        total=total,
+        excludes=said == "true" if said else None,
     )
-    reasoning = counts["reasoning"] or 0
-    if reasoning > completion or (reasoning and total == prompt + completion + reasoning):
-        completion += reasoning
-    found = {"prompt": prompt + cache if excludes else prompt, "completion": completion}
-    return found | {field: n for field, n in counts.items() if n is not None and field not in found}
-
-
-def _whole(value: Value) -> int | None:
-    match value:
-        case bool():
-            return None
-        case int():
-            return value
-        case float() if value.is_integer():
-            return int(value)
-        # More digits are no count, and take quadratic time to read.
-        case str() if len(value) < 20 and value.strip().isdecimal():
-            return int(value)
-        case _:
-            return None

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from assay.collector import genai
 from assay.collector.otlp import BadSpan, Event, OtlpSpan
 from assay.collector.spans import is_model_call, map_spans, tenant_of
-from assay.collector.values import UnreadableError, pick, usage
+from assay.collector.usage import UnreadableError
+from assay.collector.values import pick, usage
 from assay.contracts.records import Span
 from tests.support.processes import REPOSITORY
 
