@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from evaluators.calibration import Calibration, calibrate_and_store
 from orchestration.resources import Store
+
+if TYPE_CHECKING:
+    from evaluators.calibration import Calibration
 
 GATE = "evaluators_pass_the_gate"
 
@@ -29,6 +32,9 @@ GATE = "evaluators_pass_the_gate"
 )
 def evaluator_calibrations(store: Store) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Calibrate every version of every evaluator that has labelled scores, and keep the results."""
+    # 50 MB of statistics that the code server, which never calibrates, should not hold all week.
+    from evaluators.calibration import calibrate_and_store
+
     with store.client() as client:
         labelled = client.query(
             "SELECT DISTINCT evaluator, evaluator_version FROM calibration_set ORDER BY ALL"
@@ -40,7 +46,7 @@ def evaluator_calibrations(store: Store) -> dg.MaterializeResult:  # type: ignor
     )
 
 
-def gate(results: Sequence[Calibration]) -> dg.AssetCheckResult:
+def gate(results: Sequence["Calibration"]) -> dg.AssetCheckResult:
     """Whether every evaluator passed. A warning: its scores go on being stored, they only do not page."""
     refused = [r for r in results if r.gate != "passed"]
     return dg.AssetCheckResult(
@@ -53,7 +59,7 @@ def gate(results: Sequence[Calibration]) -> dg.AssetCheckResult:
     )
 
 
-def table(results: Sequence[Calibration]) -> str:
+def table(results: Sequence["Calibration"]) -> str:
     """The results for people, in Markdown. What is not known is a dash."""
     lines = [
         "| evaluator | version | examples | Spearman (95 %) | gate |",
@@ -66,7 +72,7 @@ def table(results: Sequence[Calibration]) -> str:
     return "\n".join(lines)
 
 
-def _interval(result: Calibration) -> str:
+def _interval(result: "Calibration") -> str:
     if result.spearman is None:
         return "–"
     low_high = result.spearman_ci
