@@ -248,10 +248,12 @@ def _best(judged: list[_Judged]) -> dict[Key, Finding]:
         if loudest.level == Level.NONE:
             continue
         excess = [_excess(m, loudest) for m in members]
+        most = max(excess)
         enough = [
             (_NARROWNESS[m.judged.series.scope], -e, n)
             for n, (m, e) in enumerate(zip(members, excess, strict=True))
-            if e >= _EXPLAINS * max(excess)
+            # Where there is no excess in this window, the least of the lack.
+            if e >= min(_EXPLAINS * most, most)
         ]
         named = members[min(enough)[2]]
         also = tuple(m.name for m in members if m != named)

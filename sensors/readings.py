@@ -259,42 +259,45 @@ def _windows(measure: str, frames: Frames, wanted: list[Level], ago: timedelta) 
     ]
     end = f"toDateTime({{end:UInt32}}, 'UTC') - toIntervalSecond({int(ago.total_seconds())})"
     oldest = f"{end} - toIntervalMinute({edges[-1]})"
-    bucket = f"arrayFirstIndex(edge -> age <= edge, {edges})"
     if measure == "cost":
         source, evaluator, quantile = "llm_kpi_1min", "''", "assay_quantile"
-        size, histogram = "sum(priced_count)", "sumMap(cost_histogram)"
+        size, histogram = "sum(priced_count)", "cost_histogram"
         age = f"intDiv(dateDiff('second', period_start, {end}), 60)"
         where = f"period_start >= {oldest} AND period_start < {end}"
     else:
         source, evaluator = "llm_evaluations", "concat(evaluator, '@', evaluator_version)"
         size, quantile = "sum(toInt64(sign))", "assay_score_quantile"
         weight = "toInt64(sign * round(1000 / sampling_rate))"
-        histogram = f"sumMap(map(assay_score_bucket(assumeNotNull(score)), {weight}))"
+        histogram = f"map(assay_score_bucket(assumeNotNull(score)), {weight})"
         # A score of a thousandth of a second ago is in the newest minute, whose age is 1.
         age = f"intDiv(dateDiff('microsecond', timestamp, {end}) - 1, 60000000) + 1"
         where = (
             f"timestamp >= {oldest} AND timestamp < {end} AND isNotNull(score) "
             f"AND span_timestamp >= timestamp - toIntervalMinute({{delay:UInt32}})"
         )
+    # The median of added histograms, as assay_quantile(sumMap(histogram), 0.5) gives it, in half of the time.
+    # Counts that a correction made negative wrap around, and add up right.
+    state, weights = "quantileExactWeightedArray", f"arrayMap(x -> toUInt64(x), mapValues({histogram}))"
     return f"""
     SELECT
-        {int(measure == "quality")} AS quality, level, tenant, cohort,
-        if(level IN ('model', 'series'), cell_model, '') AS model,
-        if(level IN ('template', 'series'), cell_template, '') AS template,
+        {int(measure == "quality")} AS quality, level, toString(tenant) AS tenant,
+        toString(cohort) AS cohort,
+        if(level IN ('model', 'series'), toString(cell_model), '') AS model,
+        if(level IN ('template', 'series'), toString(cell_template), '') AS template,
         evaluator, frame,
-        sum(n) AS count, {quantile}(sumMap(histogram), 0.5) AS median
+        sum(n) AS count, {quantile}(map({state}Merge(0.5)(counts), 1), 0.5) AS median
     FROM (
         SELECT
             tenant, cohort, cell_model, cell_template, evaluator, frame,
-            sum(n) AS n, sumMap(histogram) AS histogram
+            sum(n) AS n, {state}MergeState(0.5)(counts) AS counts
         FROM (
             SELECT
-                toString(tenant_id) AS tenant, toString(cohort) AS cohort, toString(model) AS cell_model,
-                toString(prompt_template_version) AS cell_template, {evaluator} AS evaluator, {age} AS age,
-                {bucket} AS bucket, {size} AS n, {histogram} AS histogram
+                tenant_id AS tenant, cohort, model AS cell_model, prompt_template_version AS cell_template,
+                {evaluator} AS evaluator, arrayFirstIndex(edge -> {age} <= edge, {edges}) AS bucket,
+                {size} AS n, {state}State(0.5)(mapKeys({histogram}), {weights}) AS counts
             FROM {source}
             WHERE {where}
-            GROUP BY tenant, cohort, cell_model, cell_template, evaluator, age
+            GROUP BY tenant, cohort, cell_model, cell_template, evaluator, bucket
         )
         ARRAY JOIN {members}[bucket] AS frame
         GROUP BY tenant, cohort, cell_model, cell_template, evaluator, frame

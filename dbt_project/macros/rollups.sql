@@ -127,9 +127,10 @@ from evaluations
 group by period_start, {{ series() }}, evaluator, evaluator_version
 {%- endmacro -%}
 
-{#- The buckets of a value in ascending order, one for each row that has it. -#}
+{#- The buckets of a value in ascending order, one for each row that has it. Zero stands in where it is unknown: the -#}
+{#- bucket is computed for those rows, too, and what lies under a NULL (x / 0) has none, which fails the insert. -#}
 {%- macro buckets_of(value) -%}
-arraySort(groupArrayIf(assay_bucket(assumeNotNull({{ value }})), isNotNull({{ value }})))
+arraySort(groupArrayIf(assay_bucket(ifNull({{ value }}, 0)), isNotNull({{ value }})))
 {%- endmacro -%}
 
 {#- How often each bucket occurs in a sorted array, times `sign`. Runs are counted by where they start, which takes -#}
