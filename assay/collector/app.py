@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from assay.collector import capture, native, otlp, otlp_json
+from assay.collector import capture, gateway, kong, litellm, native, otlp, otlp_json
 from assay.collector.access import Access, DeniedError
 from assay.collector.answers import RETRY_AFTER_S, answer, busy, failure, otlp_failure, summary, told
 from assay.collector.backlog import BacklogWatch
@@ -43,6 +43,7 @@ ROUTES: Final = {
     "/v1/labels": "label",
     "/v1/deployments": "deployment",
 }
+GATEWAYS: Final = {"/v1/litellm": (litellm.SOURCE, litellm.read), "/v1/kong": (kong.SOURCE, kong.read)}
 TENANT_HEADER: Final = "x-assay-tenant"
 SOURCE_HEADER: Final = "x-assay-source"
 # One entry of the stream: what a writer inserts at once is of this order.
@@ -82,14 +83,15 @@ class Collector:
 
     def application(self) -> Starlette:
         """The ASGI application."""
+        endpoints = {path: self._ingest(path, kind) for path, kind in ROUTES.items()}
+        endpoints |= {path: self._gateway(path, *of) for path, of in GATEWAYS.items()}
+        endpoints["/v1/traces"] = self._traces
         posts = [
-            Route(path, self._timed(path, self._ingest(path, kind)), methods=["POST"])
-            for path, kind in ROUTES.items()
+            Route(path, self._timed(path, endpoint), methods=["POST"]) for path, endpoint in endpoints.items()
         ]
         return Starlette(
             routes=[
                 *posts,
-                Route("/v1/traces", self._timed("/v1/traces", self._traces), methods=["POST"]),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
                 Route("/metrics", self._metrics),
@@ -134,22 +136,50 @@ class Collector:
         async def ingest(request: Request) -> Response:
             # Generated traffic says so, and every screen shows it; no other word is taken from a sender.
             source = "simulator" if request.headers.get(SOURCE_HEADER) == "simulator" else "native"
-            try:
-                key = self.access.admit(request, "write")
-                body = await self._body(request, path)
-                parsed = await self._parse(request, body, lambda plain: self._native(kind, plain, key))
-                await self._queue(kind, source, parsed.records, parsed.rejects, key)
-            except DeniedError as error:
-                return self._denied(path, error)
-            except RequestError as error:
-                await self._refuse(kind, source, error, key)
-                return failure(error.status, error.error, error.fix)
-            except (QueueUnavailableError, BusyError) as error:
-                return busy(str(error))
-            self.metrics.count(kind, source, accepted=len(parsed.records), rejected=len(parsed.rejects))
-            return answer(200, IngestAnswer(accepted=len(parsed.records), rejected=told(parsed.rejects)))
+            return await self._json(
+                request, path, kind, source, lambda plain, key: Mapped(*self._native(kind, plain, key), 0)
+            )
 
         return ingest
+
+    def _gateway(self, path: str, source: str, read: gateway.Read) -> _Endpoint:
+        async def ingest(request: Request) -> Response:
+            tenant = request.headers.get(TENANT_HEADER, "").strip()
+            return await self._json(
+                request, path, "span", source, lambda plain, key: self._entries(read, plain, tenant, key)
+            )
+
+        return ingest
+
+    async def _json(
+        self,
+        request: Request,
+        path: str,
+        kind: str,
+        source: str,
+        work: Callable[[bytes, ApiKey | None], Mapped],
+    ) -> Response:
+        """Answer a request of records in JSON: ``work`` maps its decompressed body."""
+        try:
+            key = self.access.admit(request, "write")
+            body = await self._body(request, path)
+            mapped = await self._parse(request, body, lambda plain: work(plain, key))
+            await self._queue(kind, source, mapped.records, mapped.rejects, key)
+        except DeniedError as error:
+            return self._denied(path, error)
+        except RequestError as error:
+            await self._refuse(kind, source, error, key)
+            return failure(error.status, error.error, error.fix)
+        except (QueueUnavailableError, BusyError) as error:
+            return busy(str(error))
+        self.metrics.count(
+            kind,
+            source,
+            accepted=len(mapped.records),
+            rejected=len(mapped.rejects),
+            ignored=mapped.ignored,
+        )
+        return answer(200, IngestAnswer(accepted=len(mapped.records), rejected=told(mapped.rejects)))
 
     async def _traces(self, request: Request) -> Response:
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -216,11 +246,19 @@ class Collector:
             return await asyncio.to_thread(lambda: work(decompress(body, encoding, limit=limit)))
 
     def _native(self, kind: str, body: bytes, key: ApiKey | None) -> native.Parsed:
-        if not body.strip(native.SPACE):
-            raise RequestError(400, "the body is empty", "send a JSON array, NDJSON, or one JSON object")
+        _check(body)
         parsed = native.parse(kind, body, tenants=_tenants(key))
         capture.apply(parsed.records, self.policies.current, self._redactor)
         return parsed
+
+    def _entries(self, read: gateway.Read, body: bytes, tenant: str, key: ApiKey | None) -> Mapped:
+        _check(body)
+        policies = self.policies.current
+        mapped = gateway.map_entries(
+            body, read, tenant=tenant, tenants=_tenants(key), wants_text=policies.captures
+        )
+        capture.apply(mapped.records, policies, self._redactor)
+        return mapped
 
     def _otlp(self, content_type: str, body: bytes, tenant: str, key: ApiKey | None) -> Mapped:
         policies = self.policies.current
@@ -302,8 +340,13 @@ def _tenants(key: ApiKey | None) -> frozenset[str] | None:
     return None if key is None else key.tenants
 
 
+def _check(body: bytes) -> None:
+    if not body.strip(native.SPACE):
+        raise RequestError(400, "the body is empty", "send a JSON array, NDJSON, or one JSON object")
+
+
 async def _no_such_route(request: Request, _found: Exception) -> Response:
-    known = ", ".join([*ROUTES, "/v1/traces"])
+    known = ", ".join([*ROUTES, "/v1/traces", *GATEWAYS])
     return failure(
         404, f"{request.url.path} is not served here", f"the routes are {known}; see /openapi.json"
     )

@@ -20,11 +20,16 @@ _NATIVE: Final = {
     "/v1/labels": ("label", "Human ratings of traces"),
     "/v1/deployments": ("deployment", "Changes that were rolled out"),
 }
+_GATEWAYS: Final = {
+    "/v1/litellm": "Calls of models as LiteLLM's `generic_api` callback logs them (StandardLoggingPayload)",
+    "/v1/kong": "Calls of models as Kong's `http-log` plugin logs them, with AI statistics",
+}
 _ENCODINGS: Final = {
     "name": "Content-Encoding",
     "in": "header",
     "schema": {"enum": ["identity", "gzip", "deflate", "zstd"]},
 }
+_WITH_USAGE: Final = "SpanWithUsage"
 _TENANT: Final = {
     "name": "X-Assay-Tenant",
     "in": "header",
@@ -54,6 +59,7 @@ def description() -> dict[str, Any]:
         },
         "paths": {
             **{path: {"post": _native(kind, what)} for path, (kind, what) in _NATIVE.items()},
+            **{path: {"post": _log(what)} for path, what in _GATEWAYS.items()},
             "/v1/traces": {"post": _traces()},
             "/healthz": {"get": _plain("The process runs", "text/plain")},
             "/readyz": {
@@ -68,15 +74,41 @@ def description() -> dict[str, Any]:
             "/metrics": {"get": _plain("Prometheus metrics", "text/plain")},
             "/openapi.json": {"get": _plain("This description", "application/json")},
         },
-        "components": {"schemas": components},
+        "components": {"schemas": components | {_WITH_USAGE: _with_usage(components["Span"])}},
     }
 
 
 def _native(kind: str, what: str) -> dict[str, Any]:
-    record = {"$ref": _REFERENCE.format(name=RECORDS[kind].__name__)}
+    record: dict[str, Any] = {"$ref": _REFERENCE.format(name=RECORDS[kind].__name__)}
+    if kind == "span":
+        record = {"oneOf": [record, {"$ref": _REFERENCE.format(name=_WITH_USAGE)}]}
+    return _post(what, record, [_ENCODINGS])
+
+
+def _log(what: str) -> dict[str, Any]:
+    return _post(what, {"type": "object", "description": "A log entry of the gateway"}, [_ENCODINGS, _TENANT])
+
+
+def _with_usage(span: dict[str, Any]) -> dict[str, Any]:
+    """A span with its provider's usage block in place of ``tokens``."""
+    properties = {name: schema for name, schema in span["properties"].items() if name != "tokens"}
+    block = {
+        "type": "object",
+        "description": "The usage block as the provider's API gave it: `usage` of Anthropic, OpenAI (chat "
+        "completions, responses) or Bedrock (Converse), `usageMetadata` of Gemini",
+    }
+    return span | {
+        "title": _WITH_USAGE,
+        "description": "A span whose tokens are given as the provider's usage block",
+        "properties": properties | {"usage": block},
+        "required": ["usage" if name == "tokens" else name for name in span["required"]],
+    }
+
+
+def _post(what: str, record: dict[str, Any], parameters: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "summary": what,
-        "parameters": [_ENCODINGS],
+        "parameters": parameters,
         "requestBody": {
             "required": True,
             "content": {

@@ -28,12 +28,25 @@ _LITERAL: Final = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null
 _TEXT_FIELDS: Final = {"input", "output", "context", "comment", "text", "description", "attributes"}
 # Not of Tokens: those are numbers, and a string under "prompt" is a prompt.
 _CONTRACTS: Final[list[type[Record]]] = [*RECORDS.values(), Quality]
+# What identifies a call in the logs of LiteLLM and Kong.
+_GATEWAY_KEYS: Final = (
+    "id",
+    "litellm_call_id",
+    "call_type",
+    "custom_llm_provider",
+    "model_group",
+    "request_model",
+    "provider_name",
+    "service_tier",
+    "error_class",
+    "error_code",
+)
 _SAFE_KEYS: Final = {
     info.encode_name.encode()
     for record in _CONTRACTS
     for info in msgspec.structs.fields(record)
     if info.encode_name not in _TEXT_FIELDS
-} | {name.encode() for name in (*genai.LABELS, "traceId", "spanId", "parentSpanId", "key")}
+} | {name.encode() for name in (*genai.LABELS, *_GATEWAY_KEYS, "traceId", "spanId", "parentSpanId", "key")}
 
 
 def masked(raw: bytes) -> bytes:

@@ -206,6 +206,8 @@ def test_openapi_describes_every_route_and_its_schemas(collector: Collector) -> 
     assert set(document["paths"]) == {
         *ROUTES,
         "/v1/traces",
+        "/v1/litellm",
+        "/v1/kong",
         "/healthz",
         "/readyz",
         "/metrics",
