@@ -117,7 +117,8 @@ def daemon_problem(data: dict[str, Any], now: float) -> str:
 
 
 async def _graphql(url: str, query: str) -> dict[str, Any]:
-    # Plain HTTP on this machine: the list of authorities, loaded for every client, would cost more than the question.
+    # Plain HTTP on this machine: the list of authorities, loaded for every client, would cost more than
+    # the question.
     async with httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False, verify=False) as client:
         answer = await client.post(f"{url}/graphql", json={"query": query})
         answer.raise_for_status()

@@ -16,6 +16,7 @@ import pytest
 import redis
 from rich.progress import Progress
 
+from assay.cli.demo import load_past
 from assay.cli.loading import KINDS, WRITER_STATUS, load_file
 from assay.settings import Settings
 from assay.warehouse.client import connect
@@ -250,3 +251,27 @@ def test_an_unreachable_queue_is_named(tmp_path: Path) -> None:
     found = loader.run("tenants", ndjson(tmp_path / "a.ndjson", {"tenant_id": "t"}))
     assert found.returncode == 1
     assert "ASSAY_REDIS_URL" in found.stderr
+
+
+def test_a_generated_past_is_loaded_once_and_has_baselines(loader: Loader, tmp_path: Path) -> None:
+    settings = loader.settings.model_copy(update={"data_dir": tmp_path})
+    first = load_past(settings, Progress(disable=True), days=2, volume=0.05)
+    assert first.counts["tenants"] == 6
+    assert first.counts["spans"] > 200
+    assert first.counts["evaluations"] > 50
+    assert first.baselines > 0
+    sources = loader.query("SELECT DISTINCT source FROM llm_traces WHERE tenant_id IN ('acme', 'wonka')")
+    assert sources == [("simulator",)]
+    # Where the mark of a complete load is lost, the same days are made again, and count as duplicates.
+    (tmp_path / "demo" / "loaded.json").unlink()
+    again = load_past(settings, Progress(disable=True), days=2, volume=0.05)
+    assert again.counts["spans"] < 20
+    # With it, only the time since then is generated.
+    assert load_past(settings, Progress(disable=True), days=2, volume=0.05).counts["spans"] < 20
+    priced = loader.query(
+        "SELECT sum(unpriced_count), sum(priced_count) > 0, sum(evaluation_count) > 0 FROM kpi_daily "
+        "WHERE tenant_id = 'hooli'"
+    )
+    # The self-hosted model has no list price.
+    assert priced[0][0] > 0
+    assert priced[0][1:] == (True, True)
