@@ -17,6 +17,7 @@ from assay.collector.writer.identity import Identities
 from assay.collector.writer.lineage import Lineage
 from assay.collector.writer.parking import Parked, Parking
 from assay.collector.writer.store import Store, Stored
+from assay.contracts.records import Evaluation, Feedback
 from assay.pricing.columns import Bools, Ints
 
 
@@ -216,9 +217,7 @@ class _Builder:
     def _evaluations(
         self, found: scores.Subjects, records: list[Any], entries: list[Entry], _: Ints, retention: Ints
     ) -> None:
-        subjects = [
-            found.of(r.trace_id, r.span_id, e.tenants) for r, e in zip(records, entries, strict=True)
-        ]
+        subjects = [found.of(r.trace_id, r.span_id, e.tenants) for r, e in zip(records, entries, strict=True)]
         stored = np.array([s is not None for s in subjects], np.bool_)
         self._wait("evaluation", records, entries, ~stored)
         self._stored("evaluation", stored)
@@ -237,11 +236,9 @@ class _Builder:
     def _feedback(
         self, found: scores.Subjects, records: list[Any], entries: list[Entry], _: Ints, retention: Ints
     ) -> None:
-        subjects = [
-            found.of(r.trace_id, tenants=e.tenants) for r, e in zip(records, entries, strict=True)
-        ]
-        # What a user said is kept even if its span never comes; not what a key of some tenants said about a trace
-        # that may be another's.
+        subjects = [found.of(r.trace_id, tenants=e.tenants) for r, e in zip(records, entries, strict=True)]
+        # What a user said is kept even if its span never comes; not what a key of some tenants said about a
+        # trace that may be another's.
         stored = np.array(
             [
                 s is not None or (parking.expired(e) and not e.tenants)
@@ -305,8 +302,8 @@ class _Builder:
 
 
 def _allowed(found: scores.Subjects, records: list[Any], entries: list[Entry]) -> Bools:
-    """Which records may be stored as they are: those that may speak of every trace, and those of whose trace it is
-    known that it is a tenant's of their key."""
+    """Which records may be stored as they are: those that may speak of every trace, and those of whose
+    trace it is known that it is a tenant's of their key."""
     return np.array(
         [
             not entry.tenants or found.of(record.trace_id, tenants=entry.tenants) is not None

@@ -45,9 +45,7 @@ def expired(entry: Entry) -> bool:
 
 def park(kind: str, record: Record, identity: int, entry: Entry) -> Parked:
     """The record as it waits, longer each time."""
-    envelope = Envelope.of(
-        kind, entry.source, [record], received_at=entry.received_at, tenants=entry.tenants
-    )
+    envelope = Envelope.of(kind, entry.source, [record], received_at=entry.received_at, tenants=entry.tenants)
     since = entry.parked_since_ms or entry.queued_at_ms
     content = queue.encode(envelope)[queue.FIELD]
     return Parked(

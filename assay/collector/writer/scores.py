@@ -40,8 +40,8 @@ class Subjects:
     def of(self, trace_id: str, span_id: str = "", tenants: Collection[str] = ()) -> Subject | None:
         """The span that a record names; without a span id, the root or else the first span of its trace.
 
-        Where ``tenants`` are given, only their spans are there: a key of one tenant says nothing about another's
-        traces, and cannot learn whether they exist.
+        Where ``tenants`` are given, only their spans are there: a key of one tenant says nothing about
+        another's traces, and cannot learn whether they exist.
         """
         found = self.by_trace.get(trace_hash(trace_id))
         if found and tenants:

@@ -1,4 +1,5 @@
--- Who may send, read and control. Of a key only the SHA-256 is kept. The newest row of a key counts; read with FINAL.
+-- Who may send, read and control. Of a key only the SHA-256 is kept.
+-- ReplacingMergeTree: the newest row of a key counts; read with FINAL.
 
 CREATE TABLE IF NOT EXISTS api_keys
 (
@@ -22,7 +23,7 @@ CREATE TABLE IF NOT EXISTS api_keys
 ENGINE = ReplacingMergeTree(updated_at)
 ORDER BY key_id;
 
--- Apart from the keys themselves, so that noting a use can never undo a revocation that happens at the same time.
+-- Apart from the keys themselves, so that noting a use can never undo a revocation that happens meanwhile.
 CREATE TABLE IF NOT EXISTS api_key_uses
 (
     key_id String,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from assay.collector.envelope import Envelope
 from assay.collector.queue import FIELD, STREAM, encode
 from assay.collector.writer import keys
 from assay.collector.writer.parking import PATIENCE_MS
-from assay.contracts.records import Evaluation, Feedback
+from assay.contracts.records import Evaluation, Feedback, Label, Outcome, Quality
 from tests.support.processes import wait_for
 from tests.support.writing import NOW, Bench, span
 
@@ -74,3 +76,60 @@ def test_what_waited_for_a_day(bench: Bench) -> None:
     bench.send("evaluation", EVALUATION)
     bench.drain()
     assert bench.one("SELECT count() FROM llm_evaluations") == (1,)
+
+
+ABOUT = {
+    "evaluation": EVALUATION,
+    "feedback": Feedback(trace_id="t1", value=1, timestamp=NOW),
+    "outcome": Outcome(trace_id="t1", event="conversion", timestamp=NOW),
+    "label": Label(trace_id="t1", rater="ann", score=0.5, timestamp=NOW),
+}
+TABLES = {
+    "evaluation": "llm_evaluations",
+    "feedback": "end_user_feedback",
+    "outcome": "business_outcomes",
+    "label": "human_labels",
+}
+
+
+@pytest.mark.parametrize("kind", ABOUT)
+def test_a_key_of_some_tenants_speaks_of_their_traces_alone(bench: Bench, kind: str) -> None:
+    stored = f"SELECT count() FROM {TABLES[kind]}"
+    # Another tenant has a trace of the same id.
+    bench.send("span", span(1, tenant_id="org_2", model="gpt-4o"))
+    bench.drain()
+    with bench.running():
+        bench.send(kind, ABOUT[kind], load="a", tenants=["org_1", "org_3"])
+        wait_for(lambda: bench.queue.zcard(keys.PARKED_DUE) == 1, "parking", 10)
+        assert bench.one(stored) == (0,)
+        bench.send("span", span(1))
+        wait_for(lambda: bench.one(stored) == (1,), "the record", 20)
+        bench.send(kind, ABOUT[kind], load="b", tenants=["org_1", "org_3"])
+        wait_for(lambda: bench.counts("b").get("duplicates") == 1, "the duplicate", 10)
+    if kind in ("evaluation", "feedback"):
+        assert bench.one(f"SELECT tenant_id, model FROM {TABLES[kind]}") == ("org_1", "claude-sonnet-4-5")
+
+
+@pytest.mark.parametrize("kind", ABOUT)
+def test_what_is_said_of_another_tenants_trace_is_refused_in_the_end(bench: Bench, kind: str) -> None:
+    bench.send("span", span(1, tenant_id="org_2"))
+    bench.drain()
+    (seconds, _) = bench.queue.time()
+    envelope = Envelope.of(kind, "native", [ABOUT[kind]], received_at=NOW, tenants=["org_1"])
+    since = seconds * 1000 - PATIENCE_MS - 1_000
+    bench.queue.xadd(STREAM, {FIELD: encode(envelope)[FIELD], "since": since, "tries": 20, "loaded": 0})
+    bench.drain()
+    assert bench.one(f"SELECT count() FROM {TABLES[kind]}") == (0,)
+    ((field, reason, payload),) = bench.rows("SELECT field, reason, payload FROM ingest_rejects")
+    assert field == "trace_id"
+    assert "of a tenant of the API key that it came with within 24 hours" in reason
+    assert '"trace_id":"t1"' in payload
+
+
+def test_a_score_inside_a_span_goes_to_the_span_of_its_key(bench: Bench) -> None:
+    bench.send("span", span(1, tenant_id="org_0", timestamp=NOW - timedelta(seconds=30)))
+    bench.drain()
+    quality = Quality(evaluator="gateway", score=0.25)
+    bench.send("span", span(1, tenant_id="org_1", quality=quality), tenants=["org_1"])
+    bench.drain()
+    assert bench.one("SELECT tenant_id, score FROM llm_evaluations") == ("org_1", 0.25)
