@@ -27,10 +27,10 @@ Usd = Annotated[
     Decimal,
     Meta(
         description="US dollars, decimal, not negative, up to 12 decimal places kept",
-        extra_json_schema={"type": ["number", "string"], "minimum": 0},
+        extra_json_schema={"minimum": 0},
     ),
 ]
-Count = Annotated[Decimal, Meta(extra_json_schema={"type": ["number", "string"], "minimum": 0})]
+Count = Annotated[Decimal, Meta(extra_json_schema={"minimum": 0})]
 
 MAX_USD = Decimal("1e15")
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from assay.contracts.http import BODIES
-from assay.contracts.records import RECORDS
+from assay.contracts.records import RECORDS, Record
 
 FOLDER = Path(__file__).parent / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -39,4 +39,18 @@ def render(schema: dict[str, Any]) -> str:
 def _schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
     # The annotations of the types are strings until resolved; msgspec resolves them in the type's module.
     schema = msgspec.json.schema(kind)
+    if issubclass(kind, Record):
+        _accept_numbers(schema)
     return {"$schema": DIALECT, **schema}
+
+
+def _accept_numbers(schema: Any) -> None:
+    """Decimals may be sent as JSON numbers too (msgspec reads their digits, not a float)."""
+    if isinstance(schema, dict):
+        if schema.get("format") == "decimal":
+            schema["type"] = ["number", "string"]
+        for value in schema.values():
+            _accept_numbers(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            _accept_numbers(value)
