@@ -18,8 +18,8 @@ def http(url: str) -> Check:
 
     async def check() -> str:
         try:
-            # Our own services speak plain HTTP; loading the list of authorities at every check costs more than
-            # the check.
+            # Our own services speak plain HTTP: loading the list of authorities at every check would cost
+            # more than the check.
             async with httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False, verify=False) as client:
                 answer = await client.get(url)
         except httpx.HTTPError as error:
