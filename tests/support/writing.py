@@ -61,6 +61,7 @@ class Bench:
             connect_store or (lambda: connect(self.settings)),
             consumer,
             wait_s=0.05,
+            idle_s=0.05,
         )
 
     @contextmanager

@@ -17,8 +17,6 @@ from assay.collector.writer.parking import Parked
 
 # A consumer that did not renew its key for this long is dead.
 ALIVE_MS: Final = 6_000
-# Idle wait for a first entry; SIGTERM is heeded this often.
-_IDLE_MS: Final = 1_000
 _MOST_ENTRIES: Final = 4_096
 _CLAIM: Final = 512
 # Text can be large: a block stays well below what the store splits in two (256 MB).
@@ -33,13 +31,17 @@ class Intake:
         consumer: name, of this process alone.
         rows: a block is full with this many.
         wait_s: an entry waits this long for others.
+        idle_s: one read waits this long for a first entry; a stop is heeded this often.
     """
 
-    def __init__(self, client: redis.Redis, consumer: str, *, rows: int, wait_s: float) -> None:
+    def __init__(
+        self, client: redis.Redis, consumer: str, *, rows: int, wait_s: float, idle_s: float
+    ) -> None:
         self._client = client
         self.consumer = consumer
         self._rows = rows
         self._wait_s = wait_s
+        self._idle_ms = int(idle_s * 1000)
         self._claimed: deque[RawEntry] = deque()
         self._rows_per_entry = 1.0
         self._finish = client.register_script(keys.FINISH)
@@ -55,14 +57,14 @@ class Intake:
                 raise
 
     def gather(self) -> Batch:
-        """The next block's entries, decoded; empty when nothing came for a second."""
+        """The next block's entries, decoded; empty when nothing came for a while."""
         batch = Batch()
         while self._claimed and not self._full(batch):
             batch.add(self._claimed.popleft())
         deadline = 0.0
         while not self._full(batch):
             if not batch.entries:
-                wait_ms = _IDLE_MS
+                wait_ms = self._idle_ms
             else:
                 deadline = deadline or time.monotonic() + self._wait_s
                 wait_ms = int((deadline - time.monotonic()) * 1000)

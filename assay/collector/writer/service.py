@@ -54,6 +54,7 @@ class Writer:
         consumer: name in the group, of this process alone.
         rows: a block is full with this many.
         wait_s: an entry waits this long for others.
+        idle_s: without entries the loop turns this often.
     """
 
     def __init__(
@@ -64,12 +65,13 @@ class Writer:
         *,
         rows: int = 20_000,
         wait_s: float = 0.2,
+        idle_s: float = 1.0,
     ) -> None:
         client = queue()
         self.status = Status(consumer)
         self._connect_store = store
         self._store: Store | None = None
-        self._intake = Intake(client, consumer, rows=rows, wait_s=wait_s)
+        self._intake = Intake(client, consumer, rows=rows, wait_s=wait_s, idle_s=idle_s)
         self._parking = Parking(client)
         self._lock = Lock(client, keys.LOCK, timeout=LOCK_SECONDS, sleep=0.02, thread_local=False)
         self._keeper = Keeper(queue(), self.status, self._lock)

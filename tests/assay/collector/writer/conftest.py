@@ -17,7 +17,9 @@ from tests.support.writing import Bench
 def bench(built: Settings, valkey: Valkey) -> Iterator[Bench]:
     """Schema with rollups, and a Valkey database that only these tests use."""
     url = valkey.url.rsplit("/", 1)[0] + "/9"
-    settings = built.model_copy(update={"redis_url": url})
+    settings = Settings(
+        clickhouse_url=built.clickhouse, clickhouse_database=built.clickhouse_database, redis_url=url
+    )
     with redis.Redis.from_url(url) as queue, connect(settings) as store:
         queue.flushdb()
         yield Bench(settings, queue, store)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,6 +18,7 @@ from assay.collector.writer import arrow, keys, spans
 from assay.collector.writer.batch import Entry
 from assay.collector.writer.store import Store
 from assay.contracts.records import Evaluation, Feedback, Quality
+from assay.settings import Settings
 from assay.warehouse.client import connect
 from tests.support.processes import python, start, wait_for
 from tests.support.writing import NOW, Bench, span
@@ -138,18 +140,16 @@ def _store_directly(bench: Bench, records: list[Any], token: str) -> None:
 
 
 def test_the_store_is_away_for_a_while(bench: Bench) -> None:
-    attempts = []
+    back = threading.Event()
 
     def connect_late() -> Any:
-        attempts.append(time.monotonic())
-        if len(attempts) < 4:
-            return connect(bench.settings.model_copy(update={"clickhouse_url": "http://127.0.0.1:1"}))
-        return connect(bench.settings)
+        return connect(bench.settings if back.is_set() else Settings(clickhouse_url="http://127.0.0.1:1"))
 
     bench.send("span", span(1))
     with bench.running(connect_store=connect_late) as writer:
         wait_for(lambda: "OperationalError" in writer.status.error, "an error in the status", 20)
         assert bench.queue.xlen(STREAM) == 1
+        back.set()
         bench.wait_empty()
         wait_for(lambda: writer.status.error == "", "recovery", 5)
     bench.assert_exact(1)
@@ -200,7 +200,10 @@ def test_killed_again_and_again(bench: Bench, tmp_path: Path) -> None:
         wait_for(lambda n=before: bench.queue.xlen(STREAM) < n, "the writer to begin", 30)  # type: ignore[misc]
         time.sleep(rng.uniform(0, 0.15))
         server.kill()
-    server = start(argv, ready=lambda: True, log=tmp_path / "log.txt", env=env)
+    bench.queue.delete(keys.STATUS)
+    server = start(
+        argv, ready=lambda: bool(bench.queue.exists(keys.STATUS)), log=tmp_path / "log.txt", env=env
+    )
     bench.wait_empty(60)
     status = bench.queue.hgetall(keys.STATUS)
     assert {b"at", b"blocks", b"rows", b"error", b"waiting", b"pending"} <= set(status)
