@@ -1,7 +1,8 @@
 """What a tick of the regression detector costs: seconds at two numbers of series, and how they relate.
 
-Prints one JSON object. A series is a (tenant, model, template) with calls in every minute that a tick looks at.
-A tenth of the calls are scored, every series has a baseline, and nothing regresses: a tick reads and decides::
+Prints one JSON object. A series is a (tenant, model, template) with calls in every minute that a tick looks
+at. A tenth of the calls are scored, every series has a baseline, and nothing regresses: a tick reads and
+decides::
 
     python -m benchmarks.detect --series 400 4000 --per-minute 2 --ticks 9
 """

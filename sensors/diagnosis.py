@@ -93,20 +93,18 @@ def changes(
     for model, (was, share) in sorted(shares.items(), key=lambda item: item[1][0] - item[1][1]):
         if share - was >= _MIX_SHIFT:
             found.append(f"model {model} went from {was:.0%} to {share:.0%} of calls")
-    for name, label, up, down in (
-        ("completion_ratio", "completion ratio", "runaway answers or context overflow", "truncated answers"),
-        (
-            "prompt_tokens_per_call",
-            "prompt tokens per call",
-            "more context per call",
-            "less context per call",
-        ),
-    ):
-        ratio = _ratio(before[name], after[name])
-        if ratio is not None and ratio >= _TOKENS_UP:
-            found.append(f"{label} × {ratio:.2f}: {up}")
-        elif ratio is not None and ratio <= _TOKENS_DOWN:
-            found.append(f"{label} × {ratio:.2f}: {down}")
+    prompt = _ratio(before["prompt_tokens_per_call"], after["prompt_tokens_per_call"])
+    ratio = _ratio(before["completion_ratio"], after["completion_ratio"])
+    if prompt is not None and not _TOKENS_DOWN < prompt < _TOKENS_UP:
+        found.append(
+            f"prompt tokens per call × {prompt:.2f}: {'more' if prompt > 1 else 'less'} context per call"
+        )
+    # The ratio also moves with the prompts; it says something about the answers only where these moved as well.
+    if prompt is not None and ratio is not None:
+        if ratio >= _TOKENS_UP and ratio * prompt >= _TOKENS_UP:
+            found.append(f"completion ratio × {ratio:.2f}: runaway answers or context overflow")
+        elif ratio <= _TOKENS_DOWN and ratio * prompt <= _TOKENS_DOWN:
+            found.append(f"completion ratio × {ratio:.2f}: truncated answers")
     was, rate = before["cache_hit_rate"], after["cache_hit_rate"]
     if was is not None and rate is not None and was - rate >= _CACHE_DROP:
         found.append(f"cache hit rate fell from {was:.0%} to {rate:.0%}")

@@ -34,6 +34,11 @@ DEPLOYMENT = {
         ({"completion_ratio": 0.8}, ["completion ratio × 4.00: runaway answers or context overflow"]),
         ({"completion_ratio": 0.04}, ["completion ratio × 0.20: truncated answers"]),
         ({"prompt_tokens_per_call": 2500.0}, ["prompt tokens per call × 2.50: more context per call"]),
+        # Longer prompts, the same answers: the ratio falls, and nothing was cut off.
+        (
+            {"prompt_tokens_per_call": 2500.0, "completion_ratio": 0.08},
+            ["prompt tokens per call × 2.50: more context per call"],
+        ),
         ({"cache_hit_rate": 0.1}, ["cache hit rate fell from 50% to 10%"]),
         ({"cache_hit_rate": None}, []),
         ({"error_rate": 0.2}, ["error rate rose from 1% to 20%"]),
