@@ -99,7 +99,8 @@ def changes(
         found.append(
             f"prompt tokens per call × {prompt:.2f}: {'more' if prompt > 1 else 'less'} context per call"
         )
-    # The ratio also moves with the prompts; it says something about the answers only where these moved as well.
+    # The ratio also moves with the prompts; it says something about the answers only where these moved as
+    # well.
     if prompt is not None and ratio is not None:
         if ratio >= _TOKENS_UP and ratio * prompt >= _TOKENS_UP:
             found.append(f"completion ratio × {ratio:.2f}: runaway answers or context overflow")
