@@ -1,12 +1,13 @@
-"""The one way in which stored telemetry changes: a price, a repaired duplicate, a parent that is not billed, an erasure.
+"""The one way in which stored telemetry changes: another price, a repaired duplicate, an erasure.
 
-A correction is one insert of the row as it was with ``sign`` = -1, then the row as it should be with ``sign`` = 1. The
-raw table collapses the pair, and the rollups behind it, being sums, subtract the one and add the other: there is no
-moment at which they say different things.
+A correction is one insert of the row as it was with ``sign`` = -1, then of the row as it should be with
+``sign`` = 1. The raw table collapses the pair, and the rollups behind it, being sums, subtract the one and add
+the other: there is no moment at which they say different things.
 
-A crash in the middle is repaired by :func:`resume`. The signed rows are first written to a staging table, in numbered
-chunks; then each chunk is inserted as one block under a token of its own. A chunk that went in before the crash, in
-whole or into some of the rollups only, is dropped where it was written and inserted where it was not.
+A crash in the middle is repaired by :func:`resume`. The signed rows are first written to a staging table, in
+numbered chunks; then each chunk is inserted as one block under a token of its own. A chunk that went in before
+the crash, in whole or into some of the rollups only, is dropped where it was written and inserted where it was
+not.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from clickhouse_connect.driver.client import Client
 
 CORRECTED: Final = ("llm_traces", "llm_evaluations")
 
-# Large enough that the cost per insert does not show, small enough that other writers wait well under a second.
+# Large enough that the cost per insert does not show, small enough that other writers wait well under a
+# second.
 _CHUNK_ROWS: Final = 50_000
 _ID = re.compile(r"^[A-Za-z0-9_]{1,64}$")
 
 # One thread keeps the pairs in their order, old before new, also inside a part; a chunk has to stay one block,
-# because its token names blocks; the insert itself does not collapse.
+# since its token names blocks; the insert itself does not collapse.
 _ONE_BLOCK: Final = {
     "max_threads": 1,
     "max_insert_threads": 1,
@@ -66,8 +68,8 @@ def correct(
         reason: for the record.
         actor: for the record.
         parameters: of ``where`` and ``new``.
-        guard: held while rows are chosen and while each chunk is inserted: two corrections of the same row at the
-            same time would both subtract it.
+        guard: held while rows are chosen and while each chunk is inserted: two corrections of the same row at
+            the same time would both subtract it.
 
     Raises:
         CorrectionError: a table, column or id that does not do.

@@ -17,12 +17,12 @@ ROWS = 40
 
 @pytest.fixture
 def client(built: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    """A store with 40 calls of two tenants over three days; chunks are small, so that corrections have several."""
+    """A store with 40 calls of two tenants over three days; chunks are small: corrections have several."""
     monkeypatch.setattr(corrections, "_CHUNK_ROWS", 7)
     with connect(built) as found:
         found.command(
-            "INSERT INTO llm_traces (tenant_id, model, prompt_template_version, timestamp, trace_id, span_id, status,"
-            " prompt_tokens, completion_tokens, cached_tokens, billed, cost_usd, cost_status, latency_ms,"
+            "INSERT INTO llm_traces (tenant_id, model, prompt_template_version, timestamp, trace_id, span_id,"
+            " status, prompt_tokens, completion_tokens, cached_tokens, billed, cost_usd, cost_status, latency_ms,"
             " retention_start) "
             "SELECT if(number % 2 = 0, 'a', 'b'), 'm', 'v', now64(6, 'UTC') - toIntervalHour(number * 2), "
             "toString(number), 's', 'ok', 100 + number, 10, 50, true, "
@@ -37,7 +37,8 @@ def figures(client: Client, source: str) -> tuple[Any, ...]:
     if source == "raw":
         sql = (
             "SELECT tenant_id, toInt64(count()), countIf(cost_status != 'unpriced'), sum(cost_usd), "
-            "toInt64(sum(prompt_tokens)) FROM llm_traces FINAL WHERE billed GROUP BY tenant_id ORDER BY tenant_id"
+            "toInt64(sum(prompt_tokens)) FROM llm_traces FINAL WHERE billed "
+            "GROUP BY tenant_id ORDER BY tenant_id"
         )
     elif source == "signed":
         sql = (
@@ -106,7 +107,7 @@ def test_survives_merges(client: Client) -> None:
 
 
 class _Broken:
-    """A client whose server is gone at the n-th insert of a chunk: before it arrives, or before its answer does."""
+    """A client whose server is gone at the n-th insert of a chunk: before that arrives, or before its answer."""
 
     def __init__(self, client: Client, at: int, *, arrives: bool) -> None:
         self._client = client
