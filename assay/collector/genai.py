@@ -8,6 +8,7 @@ Sources of the names:
 - OpenLLMetry/Traceloop (``traceloop.*``, ``llm.request.type``, ``gen_ai.prompt.N.content``);
 - LiteLLM's ``otel`` callback, first version (``metadata.user_api_key_*``, ``gen_ai.cost.*``) and second
   (``litellm.*``);
+- Anthropic's client, which writes spans of its own (``anthropic.*`` beside the conventions' names);
 - ``assay.*``, which outranks them all.
 """
 
@@ -67,6 +68,7 @@ TEXT_FIELDS: Final[dict[str, Names]] = {
         "llm.response.finish_reason",
         "llm.response.stop_reason",
         "gen_ai.completion.0.finish_reason",
+        "anthropic.message.stop_reason",
     ),
     "modality": ("assay.modality", "gen_ai.output.type"),
     "pricing_tier": (
@@ -74,6 +76,7 @@ TEXT_FIELDS: Final[dict[str, Names]] = {
         "openai.response.service_tier",
         "gen_ai.openai.response.service_tier",
         "gen_ai.response.service_tier",
+        "anthropic.response.service_tier",
     ),
 }
 # These may stand on the resource as well: one process, one answer.
@@ -157,7 +160,9 @@ TTFT: Final[tuple[tuple[str, float], ...]] = (
     ("gen_ai.server.time_to_first_token", 1000.0),
     ("ai.response.msToFirstChunk", 1.0),
 )
-FIRST_TOKEN_EVENTS: Final = frozenset({"llm.content.completion.chunk", "First Token Stream Event"})
+FIRST_TOKEN_EVENTS: Final = frozenset(
+    {"llm.content.completion.chunk", "gen_ai.content.completion.chunk", "First Token Stream Event"}
+)
 COST: Final[Names] = (
     "assay.cost_usd",
     "gen_ai.usage.cost",
@@ -188,6 +193,9 @@ OUTPUT_LISTS: Final = (
 )
 CONTEXT_LISTS: Final = (("retrieval.documents.", "document.id", "document.content"),)
 CONTEXT: Final[Names] = ("gen_ai.retrieval.documents",)
+
+# What was asked for, as a JSON object: OpenInference leaves a failed call's model there alone.
+PARAMETERS: Final = "llm.invocation_parameters"
 
 # -- what kind of span it is ---------------------------------------------------------------------------------
 

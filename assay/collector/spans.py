@@ -131,9 +131,7 @@ def _fields(
         if value:
             fields[field] = value
     if "model" not in fields:
-        if "response_model" not in fields:
-            raise UnreadableError("model", "no model: set `gen_ai.request.model` (or `llm.model_name`)")
-        fields["model"] = fields["response_model"]
+        fields["model"] = fields.get("response_model") or _asked_for(span)
     if version := _template(picked) or resource.text("template_version"):
         fields["prompt_template_version"] = version
     _normalise(fields, picked)
@@ -155,6 +153,19 @@ def _fields(
         fields["context"] = context_text(span)
     fields["attributes"] = _others(picked, resource)
     return fields
+
+
+def _asked_for(span: OtlpSpan) -> str:
+    """The model among the parameters of the call, as JSON text."""
+    parameters = span.attributes.get(genai.PARAMETERS)
+    if isinstance(parameters, str):
+        try:
+            decoded = msgspec.json.decode(parameters)
+        except (msgspec.DecodeError, RecursionError):
+            decoded = None
+        if isinstance(decoded, dict) and isinstance(model := decoded.get("model"), str) and model:
+            return model
+    raise UnreadableError("model", "no model: set `gen_ai.request.model` (or `llm.model_name`)")
 
 
 def tenant_of(picked: Picked, resource: Picked, header: str = "", own: str = "") -> str:
@@ -202,7 +213,8 @@ def _normalise(fields: dict[str, Any], picked: Picked) -> None:
     if "finish_reason" in fields:
         fields["finish_reason"] = _first(fields["finish_reason"])[:256]
     if "error_type" in fields:
-        fields["error_type"] = fields["error_type"][:256]
+        # Some write the class itself, some its name.
+        fields["error_type"] = fields["error_type"].removeprefix("<class '").removesuffix("'>")[:256]
 
 
 def _first(text: str) -> str:
