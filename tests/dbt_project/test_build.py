@@ -23,6 +23,16 @@ def outcome(target: Path) -> dict[str, str]:
     return {r["unique_id"].split(".")[2]: r["status"] for r in results}
 
 
+def described(target: Path) -> dict[str, set[str]]:
+    """Columns of every model that have a description."""
+    nodes = json.loads((target / "target" / "manifest.json").read_text())["nodes"].values()
+    return {
+        n["name"]: {c["name"] for c in n["columns"].values() if c["description"]}
+        for n in nodes
+        if n["resource_type"] == "model"
+    }
+
+
 def counted(settings: Settings) -> dict[str, int]:
     """Calls and scores that each rollup holds."""
     with connect(settings) as client:
@@ -34,7 +44,9 @@ def counted(settings: Settings) -> dict[str, int]:
         }
 
 
-def test_build_is_green_without_rows_and_makes_every_model(migrated: Settings, tmp_path: Path) -> None:
+def test_build_is_green_without_rows_and_every_column_is_described(
+    migrated: Settings, tmp_path: Path
+) -> None:
     run_dbt(migrated, "build", target=tmp_path)
     found = outcome(tmp_path)
     assert set(found.values()) <= {"success", "pass", "no-op"}
@@ -42,6 +54,12 @@ def test_build_is_green_without_rows_and_makes_every_model(migrated: Settings, t
     with connect(migrated) as client:
         for mart in ("kpi_daily", "spend_daily", "quality_daily", "cache_efficiency", "outcomes_daily"):
             assert client.query(f"SELECT count() FROM {mart}").result_rows == [(0,)]
+        actual: dict[str, set[str]] = {}
+        for table, column in client.query(
+            "SELECT table, name FROM system.columns WHERE database = currentDatabase()"
+        ).result_rows:
+            actual.setdefault(table, set()).add(column)
+    assert {name: actual[name] for name in described(tmp_path)} == described(tmp_path)
 
 
 def test_full_refresh_keeps_rollups_that_outlived_their_raw_rows(filled: Settings, tmp_path: Path) -> None:

@@ -1,0 +1,105 @@
+"""Rollups while rows arrive: repeated, spread over partitions, at once, late."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from assay.settings import Settings
+from assay.warehouse.client import connect
+from tests.support.days import call, insert
+
+GRAINS = ("1min", "1h", "1d")
+# Four months, so that a block reaches into several partitions of every table.
+STEP = timedelta(hours=6)
+START = datetime.now(UTC).replace(minute=30, second=0, microsecond=0) - timedelta(days=120)
+
+
+def block(name: str, rows: int = 400, step: timedelta = STEP) -> list[dict[str, Any]]:
+    return [
+        call(n, trace_id=f"{name}-{n}", timestamp=START + step * n, billed=True, tenant_id=f"org_{n % 3}")
+        for n in range(rows)
+    ]
+
+
+def store(settings: Settings, rows: list[dict[str, Any]], token: str) -> None:
+    """As the writer stores a batch: a repetition has the same token."""
+    insert(
+        settings,
+        "llm_traces",
+        rows,
+        insert_deduplication_token=token,
+        deduplicate_blocks_in_dependent_materialized_views=1,
+    )
+
+
+def sums(settings: Settings) -> dict[str, tuple[Any, ...]]:
+    """Calls, tokens, cost and counted latencies: of the raw rows and of every rollup."""
+    rolled = (
+        "SELECT sum(request_count), sum(prompt_tokens), sum(cost_usd), "
+        "arraySum(mapValues(sumMap(latency_histogram))) FROM llm_kpi_"
+    )
+    raw = (
+        "SELECT toInt64(count()), toInt64(sum(prompt_tokens)), sum(cost_usd), toInt64(count(latency_ms)) "
+        "FROM llm_traces FINAL"
+    )
+    with connect(settings) as client:
+        return {
+            "raw": client.query(raw).result_rows[0],
+            **{grain: client.query(rolled + grain).result_rows[0] for grain in GRAINS},
+        }
+
+
+@pytest.mark.parametrize("step", [STEP, timedelta(0)], ids=["many-partitions", "one-minute"])
+def test_a_repeated_block_counts_once_at_every_grain(built: Settings, step: timedelta) -> None:
+    rows = block("a", step=step)
+    for _ in range(3):
+        store(built, rows, "a")
+        found = sums(built)
+        assert set(found.values()) == {found["raw"]}
+        assert found["raw"][0] == len(rows)
+
+
+def test_blocks_that_roll_up_to_the_same_row_all_count(built: Settings) -> None:
+    """What a rollup writes for another block may be the same to the byte; the token tells them apart."""
+    for name in ("a", "b", "c"):
+        store(built, block(name, rows=60, step=timedelta(0)), name)
+    found = sums(built)
+    assert found["raw"][0] == 180
+    assert set(found.values()) == {found["raw"]}
+
+
+def test_writers_that_store_the_same_blocks_at_once_count_each_once(built: Settings) -> None:
+    batches = {f"b{n}": block(f"b{n}", rows=100) for n in range(6)}
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(store, built, rows, name) for name, rows in [*batches.items()] * 3]:
+            done.result()
+    found = sums(built)
+    assert found["raw"][0] == 600
+    assert set(found.values()) == {found["raw"]}
+
+
+def test_a_correction_in_one_block_with_what_it_corrects(built: Settings) -> None:
+    rows = block("a", rows=50)
+    store(built, rows, "a")
+    changed = [r | {"prompt_tokens": 7, "latency_ms": None} for r in rows[:20]]
+    store(built, [*(r | {"sign": -1} for r in rows[:20]), *changed], "correction")
+    found = sums(built)
+    assert found["raw"][0] == 50
+    assert set(found.values()) == {found["raw"]}
+
+
+def test_history_that_is_loaded_late_stays_at_minute_grain(built: Settings) -> None:
+    """Its retention starts when it is loaded; without that day it starts when the call was made."""
+    old = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1000)
+    insert(built, "llm_traces", [call(1, timestamp=old, trace_id="loaded")])
+    insert(built, "llm_traces", [call(2, timestamp=old, trace_id="expired", retention_start=old.date())])
+    with connect(built) as client:
+        client.command("OPTIMIZE TABLE llm_kpi_1min FINAL")
+        calls = {
+            g: client.query(f"SELECT sum(request_count) FROM llm_kpi_{g}").result_rows[0][0] for g in GRAINS
+        }
+    assert calls == {"1min": 1, "1h": 2, "1d": 2}
