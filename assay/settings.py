@@ -28,6 +28,11 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default=Path(".assay"), description="state of the embedded services")
     host: str = Field(default="127.0.0.1", description="address that the services listen on")
 
+    durability: Literal["process", "power"] = Field(
+        default="process",
+        description="what acknowledged records survive on the embedded stores: the end of any process, or a "
+        "power loss as well (every write waits for the disk)",
+    )
     clickhouse_url: str | None = Field(default=None, description="ClickHouse HTTP URL; unset: embedded")
     clickhouse_port: Port = 18123
     clickhouse_database: str = "llm"

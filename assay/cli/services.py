@@ -45,6 +45,7 @@ def stores(settings: Settings) -> list[Service]:
                 argv=[
                     *(_PYTHON, "-m", "assay.warehouse.embedded", "--data-dir", str(settings.data_dir)),
                     *("--host", settings.host, "--port", str(settings.clickhouse_port)),
+                    *(["--sync"] if settings.durability == "power" else []),
                 ],
                 ready=health.http(f"{settings.clickhouse}/ping"),
                 url=settings.clickhouse,
@@ -58,7 +59,11 @@ def stores(settings: Settings) -> list[Service]:
                 name="valkey",
                 argv=[
                     *(str(get_binary_path()), "--bind", settings.host, "--port", str(settings.valkey_port)),
-                    *("--dir", str(directory), "--appendonly", "yes", "--appendfsync", "everysec"),
+                    *("--dir", str(directory), "--appendonly", "yes"),
+                    # Never `everysec`: while its fsync runs, answers go out up to two seconds before the
+                    # write that they speak of, and a kill in between loses what was acknowledged.
+                    *("--appendfsync", "always" if settings.durability == "power" else "no"),
+                    *("--aof-load-truncated", "yes"),
                     # The queue must never evict; a full queue refuses new entries instead.
                     *("--maxmemory", "1gb", "--maxmemory-policy", "noeviction", "--save", ""),
                 ],

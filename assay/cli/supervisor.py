@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-# A service that ran this long was healthy: its next restart is immediate again.
+# A service that ran this long was healthy: its next restart is immediate again, as the first one is.
 _STABLE_S = 60.0
 _MAX_BACKOFF_S = 30.0
 _STOP_TIMEOUT_S = 15.0
@@ -132,15 +132,16 @@ class Supervisor:
         self._keepers.append(asyncio.create_task(self._keep(service, process)))
 
     async def _keep(self, service: Service, process: asyncio.subprocess.Process) -> None:
-        backoff = 0.0
+        backoff = None
         while True:
             began = time.monotonic()
             code = await process.wait()
             if self._stopping:
                 return
-            backoff = (
-                0.0 if time.monotonic() - began > _STABLE_S else min(max(1.0, backoff * 2), _MAX_BACKOFF_S)
-            )
+            if backoff is None or time.monotonic() - began > _STABLE_S:
+                backoff = 0.0
+            else:
+                backoff = min(max(1.0, backoff * 2), _MAX_BACKOFF_S)
             self._report(service.name, f"ended with code {code}, restarting in {backoff:.0f} s")
             _kill_group(process.pid)
             await asyncio.sleep(backoff)

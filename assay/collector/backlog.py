@@ -101,8 +101,8 @@ def _durability(config: Any) -> str:
             return "appendfsync always: acknowledged records survive a crash and a power loss"
         case "everysec":
             return (
-                "appendfsync everysec: acknowledged records survive a crash of any process; "
-                "a power loss can cost those of the last second"
+                "appendfsync everysec: acknowledged records survive a crash of collector and writer; a crash "
+                "of the queue while its disk is busy, or a power loss, can cost those of the last two seconds"
             )
         case other:
             return (

@@ -12,6 +12,7 @@ import uvicorn
 
 from assay.warehouse.embedded.app import Limits, Server, User
 from assay.warehouse.embedded.config import DirectoryInUseError, hold, write_config
+from assay.warehouse.embedded.deduplication import forget_unfinished
 from assay.warehouse.embedded.engine import Engine
 
 
@@ -23,6 +24,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=18123)
     parser.add_argument("--user", default="default")
     parser.add_argument("--password", default="")
+    parser.add_argument("--sync", action="store_true", help="an insert is answered once the disk has it")
     parser.add_argument("--max-running", type=int, default=Limits.running, help="statements at once")
     parser.add_argument("--max-wait", type=float, default=Limits.wait_s, help="seconds until 503")
     args = parser.parse_args()
@@ -32,8 +34,9 @@ def main() -> None:
     time.tzset()
     try:
         with hold(data_dir) as directory:
+            forget_unfinished(directory)
             server = Server(
-                Engine(directory, write_config(data_dir)),
+                Engine(directory, write_config(data_dir, sync=args.sync)),
                 Limits(running=args.max_running, wait_s=args.max_wait),
                 User(args.user, args.password),
             )

@@ -115,7 +115,7 @@ async def test_what_dies_is_started_again(tmp_path: Path) -> None:
     await until(lambda: watched.pids.get("one") not in (None, first))
     second = watched.pids["one"]
     assert not gone(second)
-    assert ("one", "ended with code -9, restarting in 1 s") in watched.said
+    assert ("one", "ended with code -9, restarting in 0 s") in watched.said
     await watched.supervisor.stop()
     assert gone(first)
     assert gone(second)
