@@ -146,6 +146,8 @@ TOKENS: Final[dict[str, Names]] = {
     ),
     "total": ("gen_ai.usage.total_tokens", "llm.usage.total_tokens", "llm.token_count.total"),
 }
+# LiteLLM's `otel` callback names prompt, completion and total; the whole usage block it writes as text.
+USAGE_BLOCK: Final[Names] = ("metadata.usage_object",)
 # Whether the convention of a prompt count includes what was read from and written to the cache. All of them
 # say so today; instrumentations of Anthropic, whose usage block excludes both, came to follow it late. So the
 # counts themselves are asked as well (see `usage`), and this attribute of span or resource settles it.
@@ -251,6 +253,7 @@ PROVIDERS: Final = {
 ROWS: Final[dict[str, Names]] = {
     **TEXT_FIELDS,
     **{f"tokens.{field}": names for field, names in TOKENS.items()},
+    "usage_block": USAGE_BLOCK,
     "tenant": TENANT,
     "gateway_tenant": GATEWAY_TENANT,
     "template_version": TEMPLATE_VERSION,

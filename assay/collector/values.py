@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from assay.collector import genai
 from assay.collector.otlp import Attributes, Value
-from assay.collector.usage import MAX_TOKENS, UnreadableError, settle, whole
+from assay.collector.usage import MAX_TOKENS, UnreadableError, settle, tokens_of, whole
 
 
 class Picked(NamedTuple):
@@ -96,6 +98,8 @@ def usage(span: Picked, resource: Picked, *, failed: bool = False) -> dict[str, 
             "a model call without token usage: set `gen_ai.usage.input_tokens` and "
             "`gen_ai.usage.output_tokens` (OpenAI streams report usage with stream_options.include_usage)",
         )
+    if block := _block(span):
+        counts |= {field: n for field, n in block.items() if counts[field] is None}
     said = (span.text("excludes_cache") or resource.text("excludes_cache")).lower()
     return settle(
         prompt=prompt or 0,
@@ -106,3 +110,19 @@ def usage(span: Picked, resource: Picked, *, failed: bool = False) -> dict[str, 
         total=total,
         excludes=said == "true" if said else None,
     )
+
+
+def _block(span: Picked) -> dict[str, int]:
+    """The parts of a usage block that is written as text: JSON, or what Python prints of a dictionary."""
+    text = span.text("usage_block")
+    if not text.startswith("{"):
+        return {}
+    for old, new in (("'", '"'), ("None", "null"), ("True", "true"), ("False", "false")):
+        text = text.replace(old, new)
+    try:
+        tokens = tokens_of(msgspec.json.decode(text, type=dict[str, Any]))
+    except (msgspec.MsgspecError, RecursionError, UnreadableError):
+        # What the span says outright is there without it.
+        return {}
+    parts = {"cached": tokens.cached, "cache_write": tokens.cache_write, "reasoning": tokens.reasoning}
+    return {field: count for field, count in parts.items() if count is not None}
