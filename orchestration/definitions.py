@@ -12,6 +12,7 @@ from orchestration.defs.baselines.schedules import daily_baselines_schedule
 from orchestration.defs.kpis.assets import dbt_models
 from orchestration.defs.kpis.jobs import dbt_job
 from orchestration.defs.kpis.schedules import daily_dbt_schedule
+from orchestration.defs.kpis.sensors import outside_builds_sensor
 from orchestration.defs.quality.assets import evaluator_calibrations
 from orchestration.defs.quality.jobs import calibration_job
 from orchestration.defs.quality.schedules import weekly_calibration_schedule
@@ -25,7 +26,7 @@ defs = dg.Definitions(
     asset_checks=RAW_CHECKS,
     jobs=[dbt_job, baselines_job, calibration_job],
     schedules=[daily_dbt_schedule, daily_baselines_schedule, weekly_calibration_schedule],
-    sensors=[telemetry_freshness_sensor, telemetry_checks_sensor, regression_sensor],
+    sensors=[telemetry_freshness_sensor, telemetry_checks_sensor, outside_builds_sensor, regression_sensor],
     resources={"store": Store(), "dbt": dbt_resource()},
     # The steps of a run share its process: each process more costs seconds and 200 MB.
     executor=dg.in_process_executor,

@@ -80,11 +80,29 @@ def hold(settings: Settings) -> Iterator[Path]:
             state.unlink(missing_ok=True)
 
 
-def write_state(path: Path, pids: Mapping[str, int]) -> None:
-    """Record which process runs which service, all at once."""
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps({"supervisor": os.getpid(), "pids": pids}), encoding="utf-8")
-    scratch.replace(path)
+class StateFile:
+    """What ``assay up`` lets ``assay status`` know: its processes, and whether all of them are up yet."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._pids: Mapping[str, int] = {}
+        self._up = False
+
+    def running(self, pids: Mapping[str, int]) -> None:
+        """These services run now, by name and process id."""
+        self._pids = pids
+        self._write()
+
+    def up(self) -> None:
+        """Everything that was to be started is up."""
+        self._up = True
+        self._write()
+
+    def _write(self) -> None:
+        state = {"supervisor": os.getpid(), "up": self._up, "pids": dict(self._pids)}
+        scratch = self._path.with_suffix(".tmp")
+        scratch.write_text(json.dumps(state), encoding="utf-8")
+        scratch.replace(self._path)
 
 
 async def collect(settings: Settings, services: list[Service]) -> State:
@@ -104,14 +122,14 @@ async def collect(settings: Settings, services: list[Service]) -> State:
     trees = {"supervisor": _tree(recorded["supervisor"], children=False)}
     trees |= {service.name: _tree(pids[service.name]) for service in started}
     usage = _usage(trees)
-    alive = bool(trees["supervisor"])
+    problem = "not running" if not trees["supervisor"] else "" if recorded["up"] else "still starting"
     states = [
         ServiceState(
             name="supervisor",
-            healthy=alive,
+            healthy=problem == "",
             pid=recorded["supervisor"],
             url="",
-            detail="" if alive else "not running",
+            detail=problem,
             cpu_percent=usage["supervisor"][0],
             rss_mb=usage["supervisor"][1],
         )

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NoReturn
 
 from rich.table import Table
@@ -19,7 +18,7 @@ from rich.table import Table
 from assay.cli import ports, services
 from assay.cli.console import stderr
 from assay.cli.stand_ins import stand_ins
-from assay.cli.status import AlreadyRunningError, hold, write_state
+from assay.cli.status import AlreadyRunningError, StateFile, hold
 from assay.cli.supervisor import Service, StartError, Supervisor, die_with_parent, stop_tree
 from assay.settings import Settings, load_settings
 from orchestration import instance
@@ -65,16 +64,16 @@ async def up(settings: Settings, *, chosen: Sequence[str], demo: bool) -> int:
     """Run the chosen services until SIGINT or SIGTERM; return the exit code."""
     settings, names = stand_ins(settings) if demo else (settings, [])
     try:
-        with hold(settings) as state:
+        with hold(settings) as path:
             wanted = plan(settings, chosen, names, demo=demo)
             ports.check(settings, [service.name for service in wanted.all])
-            return await _supervise(settings, wanted, state_file=state, demo=demo)
+            return await _supervise(settings, wanted, StateFile(path), demo=demo)
     except (AlreadyRunningError, ports.PortTakenError) as error:
         stderr.print(f"[red]{error}[/]")
         return 1
 
 
-async def _supervise(settings: Settings, wanted: Plan, *, state_file: Path, demo: bool) -> int:
+async def _supervise(settings: Settings, wanted: Plan, state: StateFile, *, demo: bool) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -83,9 +82,9 @@ async def _supervise(settings: Settings, wanted: Plan, *, state_file: Path, demo
         wanted.all,
         log_dir=settings.data_dir / "logs",
         report=lambda name, what: stderr.print(f"  {name}: {what}", highlight=False),
-        on_change=lambda pids: write_state(state_file, pids),
+        on_change=state.running,
     )
-    work = asyncio.create_task(_bring_up(settings, wanted, supervisor, demo=demo))
+    work = asyncio.create_task(_bring_up(settings, wanted, supervisor, state, demo=demo))
     stopped = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -104,7 +103,9 @@ async def _supervise(settings: Settings, wanted: Plan, *, state_file: Path, demo
         await supervisor.stop()
 
 
-async def _bring_up(settings: Settings, wanted: Plan, supervisor: Supervisor, *, demo: bool) -> None:
+async def _bring_up(
+    settings: Settings, wanted: Plan, supervisor: Supervisor, state: StateFile, *, demo: bool
+) -> None:
     began = time.monotonic()
     stderr.print(
         f"Starting on {settings.data_dir}; logs are in {settings.data_dir / 'logs'}", highlight=False
@@ -119,6 +120,7 @@ async def _bring_up(settings: Settings, wanted: Plan, supervisor: Supervisor, *,
         instance.prepare(settings)
     # Dagster takes longest: it starts while the others do, its own processes one after another.
     await asyncio.gather(supervisor.start_together(wanted.workers), supervisor.start(wanted.orchestrators))
+    state.up()
     stderr.print(f"[green]Up after {time.monotonic() - began:.0f} s.[/]", highlight=False)
     _tell(wanted)
     if demo:

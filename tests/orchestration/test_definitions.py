@@ -62,6 +62,7 @@ def test_sensors_schedules_jobs(repository: dg.RepositoryDefinition) -> None:
         "regression_sensor": 30,
         "telemetry_freshness_sensor": 60,
         "telemetry_checks_sensor": 900,
+        "outside_builds_sensor": 60,
     }
     assert {s.default_status for s in repository.sensor_defs} == {dg.DefaultSensorStatus.RUNNING}
     assert {s.name: (s.job_name, s.cron_schedule) for s in repository.schedule_defs} == {

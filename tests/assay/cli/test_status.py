@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.cli.status import AlreadyRunningError, collect, hold, write_state
+from assay.cli.status import AlreadyRunningError, StateFile, collect, hold
 from assay.cli.supervisor import Service
 from assay.settings import Settings
 
@@ -34,6 +34,21 @@ def service(name: str, problem: str = "") -> Service:
     return Service(name=name, argv=["x"], ready=ready, url=f"http://{name}")
 
 
+def recorded(file: Path, pid: int) -> StateFile:
+    """An instance of one service, all of it up."""
+    state = StateFile(file)
+    state.running({"one": pid})
+    state.up()
+    return state
+
+
+def test_what_is_still_starting_is_not_healthy(settings: Settings, sleeper: subprocess.Popen[bytes]) -> None:
+    with hold(settings) as file:
+        StateFile(file).running({"one": sleeper.pid})
+        state = asyncio.run(collect(settings, [service("one")]))
+    assert (state.healthy, state.services[0].detail) == (False, "still starting")
+
+
 def test_nothing_runs_where_nothing_was_started(settings: Settings) -> None:
     state = asyncio.run(collect(settings, [service("one")]))
     assert state.as_dict() == {"healthy": False, "services": []}
@@ -43,7 +58,7 @@ def test_what_was_started_is_asked_and_what_was_not_is_left_out(
     settings: Settings, sleeper: subprocess.Popen[bytes]
 ) -> None:
     with hold(settings) as file:
-        write_state(file, {"one": sleeper.pid})
+        recorded(file, sleeper.pid)
         state = asyncio.run(collect(settings, [service("one"), service("other")])).as_dict()
         assert state["healthy"]
         supervisor, one = state["services"]
@@ -60,7 +75,7 @@ def test_a_service_that_says_what_is_wrong_is_not_healthy(
     settings: Settings, sleeper: subprocess.Popen[bytes]
 ) -> None:
     with hold(settings) as file:
-        write_state(file, {"one": sleeper.pid})
+        recorded(file, sleeper.pid)
         state = asyncio.run(collect(settings, [service("one", "queue is full")]))
     assert (state.healthy, state.services[1].detail) == (False, "queue is full")
 
@@ -69,7 +84,7 @@ def test_a_service_whose_process_is_gone_is_not_healthy(settings: Settings) -> N
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     with hold(settings) as file:
-        write_state(file, {"one": ended.pid})
+        recorded(file, ended.pid)
         state = asyncio.run(collect(settings, [service("one")]))
     assert (state.healthy, state.services[1].detail) == (False, "process is gone")
 
