@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
+from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from rich.console import Console
 from rich.table import Table
@@ -142,11 +145,8 @@ def sql(
     ] = "PrettyCompactMonoBlock",
 ) -> None:
     """Run one statement on the store and print its answer."""
-    with connect(_settings(None)) as client:
-        try:
-            answer = client.raw_query(query, fmt=output_format)
-        except ClickHouseError as error:
-            _fail(str(error))
+    with _store() as client:
+        answer = client.raw_query(query, fmt=output_format)
     sys.stdout.buffer.write(answer)
 
 
@@ -157,7 +157,7 @@ def alerts_list(
 ) -> None:
     """The alerts that are not resolved."""
     wanted = "" if everything else "WHERE status != 'resolved'"
-    with connect(_settings(None)) as client:
+    with _store() as client:
         rows = client.query(
             "SELECT alert_id, level, tenant_id, rule, status, toString(opened_at) AS opened_at, summary "
             f"FROM alerts_current {wanted} ORDER BY opened_at DESC"
@@ -166,10 +166,16 @@ def alerts_list(
     if as_json:
         out.print_json(json.dumps({"alerts": found}))
         return
-    table = Table("alert", "level", "tenant", "rule", "status", "opened (UTC)", "what")
+    if not found:
+        out.print("No alerts." if everything else "No open alerts.")
     for row in found:
-        table.add_row(*(str(value) for value in row.values()))
-    out.print(table if found else "No open alerts.")
+        colour = {"page": "red", "investigate": "yellow"}.get(row["level"], "white")
+        out.print(
+            f"[bold {colour}]{row['level'].upper()}[/] [bold]{row['tenant_id']}[/] {row['rule']}, "
+            f"{row['status']} since {row['opened_at'][:19]} UTC  [dim]{row['alert_id']}[/]\n"
+            f"  {row['summary']}",
+            highlight=False,
+        )
 
 
 @alerts_app.command("ack")
@@ -177,7 +183,7 @@ def alerts_ack(alert_id: str, by: Annotated[str, typer.Option(help="Who is looki
     """Acknowledge an alert: somebody is looking at it."""
     from sensors import alerts as lifecycle
 
-    with connect(_settings(None)) as client:
+    with _store() as client:
         try:
             lifecycle.acknowledge(client, alert_id, by=by)
         except lifecycle.UnknownAlertError as error:
@@ -190,7 +196,7 @@ def alerts_resolve(alert_id: str, by: Annotated[str, typer.Option(help="Who reso
     """Resolve an alert by hand."""
     from sensors import alerts as lifecycle
 
-    with connect(_settings(None)) as client:
+    with _store() as client:
         try:
             lifecycle.resolve(client, alert_id, by=by)
         except lifecycle.UnknownAlertError as error:
@@ -250,7 +256,18 @@ def _settings(data_dir: Path | None) -> Settings:
     return settings if data_dir is None else settings.model_copy(update={"data_dir": data_dir.resolve()})
 
 
-def _fail(message: str) -> None:
+@contextmanager
+def _store() -> Iterator[Client]:
+    """A client on the store; what the store refuses ends the command with its words, not with a traceback."""
+    settings = _settings(None)
+    try:
+        with connect(settings) as client:
+            yield client
+    except ClickHouseError as error:
+        _fail(f"The store at {settings.clickhouse} refused or is not there (`assay up` starts it): {error}")
+
+
+def _fail(message: str) -> NoReturn:
     typer.secho(message, fg=typer.colors.RED, err=True)
     raise typer.Exit(1)
 
