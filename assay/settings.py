@@ -33,6 +33,17 @@ class Settings(BaseSettings):
         description="what acknowledged records survive on the embedded stores: the end of any process, or a "
         "power loss as well (every write waits for the disk)",
     )
+    retention_file: Path | None = Field(
+        default=None, description="how long raw records are kept; unset: the shipped file"
+    )
+    cold_s3_endpoint: str | None = Field(
+        default=None, description="bucket URL of the embedded store's cold volume; unset: a local directory"
+    )
+    cold_s3_access_key_id: str | None = Field(
+        default=None, description="unset: what the environment offers (instance role, …)"
+    )
+    cold_s3_secret_access_key: SecretStr | None = None
+    cold_s3_region: str | None = None
     clickhouse_url: str | None = Field(default=None, description="ClickHouse HTTP URL; unset: embedded")
     clickhouse_port: Port = 18123
     clickhouse_database: str = "llm"
@@ -120,7 +131,9 @@ class Settings(BaseSettings):
     def _no_limit(cls, value: object) -> object:
         return None if isinstance(value, str) and value.strip().lower() == "none" else value
 
-    @field_validator("slack_webhook_url", "experiment_webhook_url", "runbook_url", "clickhouse_url")
+    @field_validator(
+        "slack_webhook_url", "experiment_webhook_url", "runbook_url", "clickhouse_url", "cold_s3_endpoint"
+    )
     @classmethod
     def _http_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):

@@ -17,7 +17,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from rich.console import Console
 from rich.table import Table
 
-from assay.cli import console, keys
+from assay.cli import console, keys, retention
 from assay.cli.calibrate import calibrate
 from assay.cli.services import CHOICES, everything
 from assay.cli.status import collect
@@ -41,6 +41,7 @@ simulate_app = typer.Typer(
 app.add_typer(simulate_app, name="simulate")
 app.command()(calibrate)
 app.add_typer(keys.app, name="keys")
+app.add_typer(retention.app, name="retention")
 
 out = Console()
 DataDir = Annotated[Path | None, typer.Option(help="State of the embedded services (ASSAY_DATA_DIR).")]

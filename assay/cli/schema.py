@@ -10,7 +10,7 @@ from pathlib import Path
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from assay.settings import Settings, load_settings
-from assay.warehouse import dbt
+from assay.warehouse import dbt, retention
 from assay.warehouse.client import connect
 from assay.warehouse.migrations import MigrationError, migrate, migrations
 
@@ -23,10 +23,15 @@ def bring_up_to_date(settings: Settings) -> str:
 
     Raises:
         MigrationError: the schema does not fit.
+        RetentionError: the retention file cannot be used, or the store lacks what it names.
         DbtError: dbt did not finish.
     """
+    keep = retention.load(settings.retention_file)
     applied = len(migrate(settings))
     schema = f"{applied} migrations applied" if applied else "schema is current"
+    with connect(settings) as client:
+        if changed := retention.apply(client, keep):
+            schema += f", retention of {len(changed)} tables applied"
     fingerprint = _fingerprint(settings)
     record = settings.data_dir / "dbt" / "built.json"
     if _recorded(record) == fingerprint and _manifest(settings).exists() and not _missing(settings):
@@ -77,7 +82,7 @@ def main() -> None:
     """``python -m assay.cli.schema``: a process of its own, so that its memory is given back."""
     try:
         sys.stdout.write(bring_up_to_date(load_settings()) + "\n")
-    except (MigrationError, dbt.DbtError, ClickHouseError) as error:
+    except (MigrationError, retention.RetentionError, dbt.DbtError, ClickHouseError) as error:
         sys.exit(str(error))
 
 

@@ -22,12 +22,14 @@ def environment(settings: Settings) -> dict[str, str]:
     values = {
         f"ASSAY_{name.upper()}": str(value)
         for name, value in settings.model_dump(
-            exclude={"anthropic_api_key", "anthropic_base_url", "api_key"}
+            exclude={"anthropic_api_key", "anthropic_base_url", "api_key", "cold_s3_secret_access_key"}
         ).items()
         if value is not None
     }
     if settings.api_key is not None:
         values["ASSAY_API_KEY"] = settings.api_key.get_secret_value()
+    if settings.cold_s3_secret_access_key is not None:
+        values["ASSAY_COLD_S3_SECRET_ACCESS_KEY"] = settings.cold_s3_secret_access_key.get_secret_value()
     if settings.anthropic_api_key is not None:
         values["ANTHROPIC_API_KEY"] = settings.anthropic_api_key.get_secret_value()
     if settings.anthropic_base_url is not None:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import uvicorn
 
+from assay.settings import Settings, SettingsError, load_settings
 from assay.warehouse.embedded.app import Limits, Server, User
 from assay.warehouse.embedded.config import DirectoryInUseError, hold, write_config
 from assay.warehouse.embedded.deduplication import forget_unfinished
 from assay.warehouse.embedded.engine import Engine
+from assay.warehouse.embedded.storage import S3
 
 
 def main() -> None:
@@ -36,7 +38,7 @@ def main() -> None:
         with hold(data_dir) as directory:
             forget_unfinished(directory)
             server = Server(
-                Engine(directory, write_config(data_dir, sync=args.sync)),
+                Engine(directory, write_config(data_dir, sync=args.sync, cold=_cold(load_settings()))),
                 Limits(running=args.max_running, wait_s=args.max_wait),
                 User(args.user, args.password),
             )
@@ -49,8 +51,25 @@ def main() -> None:
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=30,
             )
-    except DirectoryInUseError as error:
+    except (DirectoryInUseError, SettingsError) as error:
         sys.exit(str(error))
+
+
+def _cold(settings: Settings) -> S3 | None:
+    """The bucket of the cold volume: from the environment, as a secret does not belong on a command line."""
+    if settings.cold_s3_endpoint is None:
+        return None
+    secret = settings.cold_s3_secret_access_key
+    if (secret is None) != (settings.cold_s3_access_key_id is None):
+        raise SettingsError(
+            "ASSAY_COLD_S3_ACCESS_KEY_ID and ASSAY_COLD_S3_SECRET_ACCESS_KEY: set both or none"
+        )
+    return S3(
+        settings.cold_s3_endpoint,
+        settings.cold_s3_access_key_id or "",
+        secret.get_secret_value() if secret else "",
+        settings.cold_s3_region or "",
+    )
 
 
 main()

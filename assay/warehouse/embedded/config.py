@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
+from assay.warehouse.embedded.storage import S3, add_storage
+
 # An idle engine should cost next to nothing: few background threads (merges and TTL still run), and caches
 # of a size that a laptop can spare. The engine's own defaults reserve several gigabytes.
 _SERVER = {
@@ -35,24 +37,29 @@ class DirectoryInUseError(RuntimeError):
 _SYNC = {"fsync_after_insert": "1", "fsync_part_directory": "1"}
 
 
-def write_config(data_dir: Path, *, sync: bool = False) -> Path:
+def write_config(data_dir: Path, *, sync: bool = False, cold: S3 | None = None) -> Path:
     """Write the engine's configuration under ``data_dir``; return the file.
 
     Args:
         data_dir: where it goes.
         sync: whether an insert waits until the disk has it.
+        cold: where the oldest parts go; a local directory unless given.
     """
     root = ElementTree.Element("clickhouse")
     for name, value in _SERVER.items():
         ElementTree.SubElement(root, name).text = value
     backups = ElementTree.SubElement(root, "backups")
     ElementTree.SubElement(backups, "allowed_path").text = f"{data_dir / 'backups'}/"
+    add_storage(root, data_dir, cold)
     if sync:
         tables = ElementTree.SubElement(root, "merge_tree")
         for name, value in _SYNC.items():
             ElementTree.SubElement(tables, name).text = value
     file = data_dir / "clickhouse.xml"
     ElementTree.indent(root)
+    # Made for its owner alone: it may hold the key of a bucket.
+    file.touch(mode=0o600)
+    file.chmod(0o600)
     ElementTree.ElementTree(root).write(file, encoding="unicode")
     return file
 

@@ -1,0 +1,74 @@
+"""``assay retention``: how long raw records are kept, and on which volumes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from rich.console import Console
+from rich.table import Table
+
+from assay.settings import SettingsError, load_settings
+from assay.warehouse import retention
+from assay.warehouse.client import connect
+from assay.warehouse.retention import Retention, RetentionError
+
+app = typer.Typer(
+    help="How long raw records are kept, and on which volumes (ASSAY_RETENTION_FILE).",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.command()
+def apply() -> None:
+    """Make the store keep its raw tables as the file says. `assay up` does so at every start."""
+    with _store() as (client, policy):
+        changed = retention.apply(client, policy)
+    typer.echo(f"changed: {', '.join(changed)}" if changed else "Nothing to change.")
+
+
+@app.command()
+def show(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+    """What the store keeps, how, and how much of it lies on which disk."""
+    with _store() as (client, policy):
+        found = retention.show(client, policy)
+    if as_json:
+        tables = [
+            {
+                "table": kept.table,
+                "ttl": kept.ttl,
+                "as_configured": kept.ttl == kept.wanted,
+                "storage_policy": kept.storage_policy,
+                "bytes_by_disk": kept.bytes_by_disk,
+            }
+            for kept in found
+        ]
+        typer.echo(json.dumps({"tables": tables}))
+        return
+    table = Table("table", "kept", "as the file says", "disks")
+    for kept in found:
+        table.add_row(
+            kept.table,
+            kept.ttl.replace(", ", "\n") or "for good",
+            "yes" if kept.ttl == kept.wanted else "no: assay retention apply",
+            "\n".join(f"{disk} {size / 1e6:,.1f} MB" for disk, size in kept.bytes_by_disk.items()) or "empty",
+        )
+    Console().print(table)
+
+
+@contextmanager
+def _store() -> Iterator[tuple[Client, Retention]]:
+    try:
+        settings = load_settings()
+        policy = retention.load(settings.retention_file)
+        with connect(settings) as client:
+            yield client, policy
+    except (ClickHouseError, SettingsError, RetentionError) as error:
+        typer.secho(str(error), fg=typer.colors.RED, err=True)
+        raise typer.Exit(1) from error
