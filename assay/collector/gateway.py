@@ -44,6 +44,9 @@ _SAID: Final = (
     "environment",
 )
 _HEADER_OF: Final = {"tenant_id": "x-assay-tenant"}
+_NAMES: Final = {
+    field: (f"assay.{field}", _HEADER_OF.get(field, f"x-assay-{field.replace('_', '-')}")) for field in _SAID
+}
 
 
 class Sender(NamedTuple):
@@ -70,7 +73,7 @@ class Entry:
         """The value at ``outer/inner``; None where there is none."""
         value: Any = self._values
         for name in path.split("/"):
-            if not isinstance(value, Mapping):
+            if not isinstance(value, dict):
                 return None
             value = value.get(name)
         return value
@@ -78,11 +81,8 @@ class Entry:
     def text(self, *paths: str) -> str:
         """The first text, or number as text, that is not empty; of a list, its first."""
         for path in paths:
-            value = self.at(path)
-            if isinstance(value, list) and value:
-                value = value[0]
-            if isinstance(value, str | int | float) and not isinstance(value, bool) and str(value).strip():
-                return str(value).strip()
+            if found := _text(self.at(path)):
+                return found
         return ""
 
     def number(self, *paths: str) -> float | None:
@@ -101,7 +101,7 @@ class Entry:
     def mapping(self, path: str) -> Mapping[str, Any]:
         """The object at the path; an empty one where there is none."""
         value = self.at(path)
-        return value if isinstance(value, Mapping) else {}
+        return value if isinstance(value, dict) else {}
 
 
 # The fields of the calls that an entry tells of; none where it is about something else. `span_id` may be
@@ -169,12 +169,12 @@ def map_entries(
 def said(*places: Mapping[str, Any]) -> dict[str, str]:
     """What the sender of a call says about it, by the field's name. The first place that has it counts."""
     found: dict[str, str] = {}
-    for field in _SAID:
-        names = (f"assay.{field}", _HEADER_OF.get(field, f"x-assay-{field.replace('_', '-')}"))
-        for place in places:
-            if text := Entry({name: place.get(name) for name in names}).text(*names):
+    for place in places:
+        if not place:
+            continue
+        for field, names in _NAMES.items():
+            if field not in found and (text := next(filter(None, (_text(place.get(n)) for n in names)), "")):
                 found[field] = text
-                break
     return found
 
 
@@ -239,6 +239,14 @@ def attributes(values: Iterable[tuple[str, Any]]) -> dict[str, str] | None:
         if value not in (None, "", [], {}) and 0 < len(name) <= MAX_NAME
     }
     return dict(list(found.items())[:MAX_ATTRIBUTES]) or None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list) and value:
+        value = value[0]
+    if isinstance(value, str):
+        return value.strip()
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
 
 
 def _calls(part: bytes | msgspec.Raw, read: Read, sender: Sender) -> list[dict[str, Any]]:
