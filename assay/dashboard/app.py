@@ -12,6 +12,7 @@ from importlib import resources
 from typing import Any, cast
 
 import dash_mantine_components as dmc
+import httpx
 from dash import Dash, Input, Output, dcc, html
 from dash.development.base_component import Component
 from fastapi import FastAPI
@@ -60,7 +61,12 @@ def create(settings: Settings) -> FastAPI:
     store = Store(settings)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(served: FastAPI) -> AsyncIterator[None]:
+        # Dash looks for its assets when `/` is first asked for, and not for any other page: ask now, so
+        # that a link to any page works from the start.
+        transport = httpx.ASGITransport(app=served)
+        async with httpx.AsyncClient(transport=transport, base_url=settings.dashboard) as itself:
+            (await itself.get("/")).raise_for_status()
         yield
         store.close()
 

@@ -120,6 +120,7 @@ def register(app: Dash, store: Store, settings: Settings) -> None:
             "busy": Output("tiles", "aria-busy"),
             "legend": Output("legend", "children"),
             "charts": {key: Output(key, "figure") for key in CHARTS},
+            "zooms": {key: Output(key, "relayoutData") for key in CHARTS},
             "units": {key: Output(f"{key}-unit", "children") for key in CHARTS},
             "rows": Output("rows", "children"),
             "note": Output("series-note", "children"),
@@ -136,6 +137,7 @@ def register(app: Dash, store: Store, settings: Settings) -> None:
                 **{name: State(name, "data") for name in FILTERS},
                 "evaluator": State("evaluator", "data"),
             },
+            "zooms": {key: State(key, "relayoutData") for key in CHARTS},
             "newest": State("newest", "data"),
         },
     )
@@ -144,6 +146,7 @@ def register(app: Dash, store: Store, settings: Settings) -> None:
         tick: Any,  # noqa: ARG001 - that it changed is all it says
         scheme: Scheme | None,
         offered: Mapping[str, Any],
+        zooms: Mapping[str, Any],
         newest: Any,
     ) -> dict[str, Any]:
         if query is None or scheme is None:
@@ -156,7 +159,12 @@ def register(app: Dash, store: Store, settings: Settings) -> None:
             answers = await store.frames(queries.refresh(view))
         except StoreError as error:
             return nothing() | {"notice": panels.failure(error, shown=newest is not None)}
-        return shown(view, answers, scheme, now, offered, settings)
+        found = shown(view, answers, scheme, now, offered, settings)
+        if "selection" in ctx.triggered_prop_ids.values():
+            # Another view is shown whole.
+            return found | {"zooms": dict.fromkeys(CHARTS)}
+        charts = {key: figures.zoomed(chart, zooms[key]) for key, chart in found["charts"].items()}
+        return found | {"charts": charts}
 
     # Asks again only while somebody looks: a hidden tab costs nothing.
     clientside: Any = app.clientside_callback  # It has no types.
@@ -223,7 +231,7 @@ def shown(
     trend, totals, scores = answers["trend"], answers["totals"], answers["quality_totals"]
     grouped = selection.group_by is not None
     members = figures.groups(trend, scheme, grouped=grouped)
-    canvas = figures.Canvas(view.window, scheme, members, grouped, selection.query())
+    canvas = figures.Canvas(view.window, scheme, members, grouped, selection.href)
     evaluator = selection.evaluator or kpis.most_used(scores)
     oldest, newest = (_time(answers["freshness"], bound) for bound in ("oldest", "newest"))
     if oldest is None or oldest > view.window.previous.start:
@@ -251,6 +259,7 @@ def shown(
             "cache": figures.cache(canvas, trend, low=kpis.LOW_CACHE_HIT_RATE),
             "velocity": figures.velocity(canvas, trend),
         },
+        "zooms": dict.fromkeys(CHARTS, no_update),
         "units": {key: _UNITS[key][not grouped].format(**unit) for key in CHARTS},
         "rows": panels.rows(answers["series"], selection),
         "note": panels.table_note(answers["series"]),
@@ -282,6 +291,7 @@ def nothing() -> dict[str, Any]:
     return {
         **dict.fromkeys(parts, no_update),
         "charts": dict.fromkeys(CHARTS, no_update),
+        "zooms": dict.fromkeys(CHARTS, no_update),
         "units": dict.fromkeys(CHARTS, no_update),
         "options": dict.fromkeys(FILTERS, no_update),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -66,15 +66,14 @@ def groups(trend: pd.DataFrame, scheme: Scheme, *, grouped: bool) -> list[Group]
 class Canvas:
     """What all charts of one refresh share: the time axis, the colours and the members.
 
-    ``view`` names what is shown; while it stays the same, the viewer's zoom and hidden series survive a
-    refresh.
+    ``view`` names what is shown, not empty; while it stays the same, what the viewer hid stays hidden.
     """
 
     window: Window
     scheme: Scheme
     groups: Sequence[Group] = ()
     grouped: bool = False
-    view: str = ""
+    view: str = "/"
 
     @property
     def tokens(self) -> Tokens:
@@ -87,7 +86,10 @@ class Canvas:
         # A legend of its own takes a line above the plot; members share the legend of the page.
         figure.update_layout(margin_t=30 if legend else 10)
         first = self.window.periods[0]
-        figure.update_xaxes(range=[_naive(first), _naive(self.window.end)], tickformatstops=_TICKS)
+        # Not as `range`, so that a double click shows all again.
+        ends = [_naive(first), _naive(self.window.end)]
+        exactly = {"include": ends, "clipmin": ends[0], "clipmax": ends[1]}
+        figure.update_xaxes(autorangeoptions=exactly, tickformatstops=_TICKS)
         figure.update_yaxes(**yaxis)
         if not traces:
             figure.update_xaxes(showticklabels=False, ticks="")
@@ -230,6 +232,15 @@ def quality(canvas: Canvas, trend: pd.DataFrame, *, traffic: bool) -> go.Figure:
         ]
     empty = "Not judged in this range" if traffic else NO_TRAFFIC
     return canvas.figure(lines, empty=empty, legend=bool(lines) and not canvas.grouped, range=[0, 1.02])
+
+
+def zoomed(figure: go.Figure, relayout: Mapping[str, Any] | None) -> go.Figure:
+    """``figure`` at the viewer's zoom, as the chart last reported it (``relayoutData``)."""
+    for axis in ("xaxis", "yaxis"):
+        ends = [(relayout or {}).get(f"{axis}.range[{end}]") for end in (0, 1)]
+        if None not in ends:
+            figure.layout[axis].range = ends
+    return figure
 
 
 def blank(scheme: Scheme) -> go.Figure:

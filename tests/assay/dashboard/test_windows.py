@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +26,7 @@ def test_segments_cover_the_window_exactly(start: datetime, length: timedelta, g
     found = segments(window, grain)
     assert found[0].window.start == window.start
     assert found[-1].window.end == window.end
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         assert before.window.end == after.window.start
 
 

@@ -317,5 +317,5 @@ def test_alerts_come_pages_first_and_none_is_hidden_by_a_filter(built: Settings)
     assert set(found["found"]) == {4}
     assert set(found["pages"]) == {3}
     assert found.set_index("alert_id").loc["seen", "acknowledged_by"] == "maria"
-    assert list(ask(built, queries.alerts(Selection(tenants=("org_2",))))["alert_id"])[0] == "look"
+    assert ask(built, queries.alerts(Selection(tenants=("org_2",))))["alert_id"].iloc[0] == "look"
     assert list(ask(built, queries.alerts(Selection(cohort="experiment")))["alert_id"]) == ["trial"]

@@ -1,4 +1,4 @@
-"""Calls and scores of many kinds, with the frame that they were made from: what the screens must agree with."""
+"""Calls and scores of many kinds, as rows of the store and as frames: what the screens must agree with."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Traffic:
 
 
 def generate(client: Client, end: datetime, *, count: int = 3000, days: float = 40, seed: int = 5) -> Traffic:
-    """Insert ``count`` calls spread over ``days`` before ``end``, denser towards it, a third of them judged."""
+    """Insert ``count`` calls over the ``days`` before ``end``, denser towards it, a third of them judged."""
     rng = np.random.default_rng(seed)
     ages = days * 86_400 * rng.random(count) ** 4
     calls, scores = [], []

@@ -1,0 +1,354 @@
+"""The page in a browser, over a real store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from assay.settings import Settings
+from assay.warehouse.client import connect
+from tests.assay.dashboard.conftest import served
+from tests.support.processes import REPOSITORY, free_port, wait_for
+from tests.support.rows import evaluation, insert, span
+
+ARTIFACTS = REPOSITORY / "artifacts"
+
+
+@contextmanager
+def opened(browser: Browser, url: str, **context: Any) -> Iterator[Page]:
+    """A page in a fresh profile. Afterwards: no error in its console, no request to another host."""
+    host = urlsplit(url).netloc
+    problems: list[str] = []
+    strangers: list[str] = []
+
+    def requested(address: str) -> None:
+        parts = urlsplit(address)
+        if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != host:
+            strangers.append(address)
+
+    with browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | context)) as profile:
+        page = profile.new_page()
+        page.set_default_timeout(30_000)
+        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda request: requested(request.url))
+        page.goto(url)
+        ready(page)
+        yield page
+        assert strangers == []
+        assert problems == []
+
+
+def ready(page: Page) -> None:
+    expect(page.locator('#tiles[aria-busy="false"], .notice.failed')).not_to_have_count(0, timeout=30_000)
+
+
+def tile(page: Page, key: str) -> Any:
+    return page.locator(f'[data-key="{key}"] .value')
+
+
+def chart(page: Page, key: str) -> dict[str, Any]:
+    """Names and values that a chart shows."""
+    page.wait_for_function("key => document.querySelector(`#${key} .js-plotly-plot`)?._fullLayout", arg=key)
+    found: dict[str, Any] = page.evaluate(
+        """key => {
+          const plot = document.querySelector(`#${key} .js-plotly-plot`);
+          return {
+            names: plot.data.map(t => t.name),
+            words: (plot.layout.annotations || []).map(a => a.text),
+            range: plot._fullLayout.xaxis.range,
+            ink: plot._fullLayout.font.color,
+          };
+        }""",
+        key,
+    )
+    return found
+
+
+def shows(page: Page, key: str, *names: str) -> None:
+    """Wait until a chart shows these members, in this order."""
+    wait_for(lambda: chart(page, key)["names"] == list(names), f"{key} by {names}")
+
+
+def says(page: Page, key: str, words: str) -> None:
+    """Wait until a chart says this instead of showing anything."""
+    wait_for(lambda: chart(page, key)["words"] == [words], f"{key}: {words}")
+
+
+def alert(alert_id: str, tenant: str, *, event: str = "opened", level: str = "page") -> dict[str, Any]:
+    return {
+        "alert_id": alert_id,
+        "event_id": f"{alert_id}-{event}",
+        "event": event,
+        "occurred_at": datetime.now(UTC),
+        "tenant_id": tenant,
+        "level": level,
+        "cohort": "production",
+        "summary": "rag-v1: cost × 3.04, quality × 0.82",
+        "prompt_template_version": "rag-v1",
+        "actor": "",
+    }
+
+
+@pytest.fixture
+def traffic(built: Settings) -> Settings:
+    """Traffic of three tenants in the last twenty minutes, one of them generated, and an experiment."""
+    now = datetime.now(UTC)
+    calls, scores = [], []
+    for minute in range(20):
+        time = now - timedelta(minutes=minute, seconds=1)
+        priced = {"cost_usd": Decimal("0.01"), "cost_status": "priced", "cached_tokens": 400}
+        calls += [
+            span(time, tenant_id="acme", **priced),
+            span(time, tenant_id="acme", model="gpt-4.1", **priced),
+            span(time, tenant_id="globex", **(priced | {"cost_usd": Decimal("0.02")}), source="simulator"),
+            span(
+                time,
+                tenant_id="unmeasured",
+                cost_usd=None,
+                cost_status="unpriced",
+                cached_tokens=None,
+                latency_ms=None,
+            ),
+            span(time, tenant_id="trial", experiment_id="exp-1", **priced),
+        ]
+        scores.append(evaluation(time, tenant_id="acme", score=0.8))
+    with connect(built) as client:
+        for name in {frozenset(call) for call in calls}:
+            insert(client, "llm_traces", *(call for call in calls if frozenset(call) == name))
+        insert(client, "llm_evaluations", *scores)
+    return built
+
+
+def test_figures_alerts_and_filters(browser: Browser, dashboard: str, traffic: Settings) -> None:
+    ARTIFACTS.mkdir(exist_ok=True)
+    with opened(browser, dashboard, color_scheme="light") as page:
+        expect(tile(page, "request_count")).to_have_text("80")
+        expect(tile(page, "cost_usd")).to_have_text("$0.80")
+        expect(tile(page, "quality_mean")).to_have_text("0.800")
+        expect(page.locator("#simulated")).to_be_visible()
+        expect(page.locator("#freshness")).to_have_text(
+            re.compile(r"^data up to \d\d:\d\d:\d\d UTC, \d+ (s|min) ago$")
+        )
+        expect(page.locator("#alerts")).to_contain_text("No open alerts")
+        expect(page.locator("#rows tr")).to_have_count(4)
+        # Equally dear: by name. Who has no price has no spend.
+        shows(page, "spend", "acme", "globex")
+        shows(page, "requests", "acme", "globex", "unmeasured")
+
+        # What happens in the store shows without a reload.
+        with connect(traffic) as client:
+            insert(client, "alerts", alert("a1", "acme"))
+        expect(page.locator('[data-alert="a1"]')).to_be_visible()
+        expect(page.get_by_role("alert")).to_contain_text("1 page is open")
+        page.screenshot(path=ARTIFACTS / "dashboard-light.png", full_page=True)
+
+        # An alert leads to its tenant, the address says so, and the figures are that tenant's.
+        page.locator('[data-alert="a1"] a').click()
+        expect(page).to_have_url(re.compile(r"\?tenant=acme$"))
+        expect(tile(page, "request_count")).to_have_text("40")
+        expect(page.locator("#rows tr")).to_have_count(2)
+        expect(page.locator("#simulated")).to_be_hidden()
+        page.go_back()
+        expect(tile(page, "request_count")).to_have_text("80")
+
+        with connect(traffic) as client:
+            insert(client, "alerts", alert("a1", "acme", event="acknowledged") | {"actor": "maria"})
+        expect(page.locator('[data-alert="a1"]')).to_contain_text("acknowledged by maria")
+
+
+def test_filters_sort_and_grouping_are_in_the_address(
+    browser: Browser, dashboard: str, traffic: Settings
+) -> None:
+    with opened(browser, dashboard) as page:
+        page.get_by_role("textbox", name="Tenant").click()
+        page.get_by_role("option", name="globex").click()
+        expect(page).to_have_url(re.compile(r"\?tenant=globex$"))
+        expect(tile(page, "cost_usd")).to_have_text("$0.40")
+        page.keyboard.press("Escape")
+        page.locator("#sort-request_count").click()
+        expect(page).to_have_url(re.compile(r"tenant=globex&sort=-request_count$"))
+        expect(page.locator("#head-request_count")).to_have_attribute("aria-sort", "descending")
+        page.get_by_text("6h", exact=True).click()
+        expect(page).to_have_url(re.compile(r"range=6h&tenant=globex"))
+
+    # A link that was shared shows the same.
+    link = f"{dashboard}/?tenant=acme&group=model&sort=model"
+    with opened(browser, link) as page:
+        expect(tile(page, "request_count")).to_have_text("40")
+        shows(page, "requests", "claude-sonnet-4-5", "gpt-4.1")
+        expect(page.locator("#rows tr td:nth-child(2)")).to_have_text(["claude-sonnet-4-5", "gpt-4.1"])
+        expect(page.locator(".mantine-MultiSelect-pill")).to_have_text(["acme"])
+        expect(page).to_have_url(link)
+
+
+def test_custom_range_and_cohort(browser: Browser, dashboard: str, traffic: Settings) -> None:
+    with opened(browser, f"{dashboard}/?cohort=experiment") as page:
+        expect(tile(page, "request_count")).to_have_text("20")
+        expect(page.locator("#custom")).to_be_hidden()
+        page.get_by_text("Custom", exact=True).click()
+        expect(page.locator("#custom")).to_be_visible()
+        expect(page).to_have_url(re.compile(r"range=custom&from=[^&]+&to=[^&]+&cohort=experiment$"))
+        expect(tile(page, "request_count")).to_have_text("20")
+
+
+def test_unknown_is_said_in_words(browser: Browser, dashboard: str, traffic: Settings) -> None:
+    with opened(browser, f"{dashboard}/?tenant=unmeasured") as page:
+        expect(tile(page, "request_count")).to_have_text("20")
+        expect(tile(page, "cost_usd")).to_have_text("no price")
+        expect(tile(page, "latency_p95_ms")).to_have_text("not reported")
+        expect(tile(page, "cache_hit_rate")).to_have_text("not reported")
+        expect(tile(page, "quality_mean")).to_have_text("not judged")
+        says(page, "spend", "No call in this range has a price")
+        says(page, "quality", "Not judged in this range")
+        row = page.locator("#rows tr").first
+        expect(row).to_contain_text("no price")
+        expect(row).to_contain_text("not judged")
+        expect(row).not_to_contain_text("$0")
+
+
+def test_no_traffic_yet_and_then_some(browser: Browser, dashboard: str, built: Settings) -> None:
+    with opened(browser, dashboard) as page:
+        expect(page.locator("#notice")).to_contain_text("No traffic yet.")
+        expect(page.locator("#notice")).to_contain_text("/v1/traces")
+        expect(tile(page, "cost_usd")).to_have_text("no data")
+        expect(page.locator("#freshness")).to_have_text("no data yet")
+        says(page, "spend", "No traffic in this range")
+        with connect(built) as client:
+            insert(client, "llm_traces", span(datetime.now(UTC)))
+        expect(tile(page, "request_count")).to_have_text("1")
+        expect(page.locator("#notice")).to_be_empty()
+
+
+def test_store_that_is_not_there_is_told_with_the_fix(browser: Browser, tmp_path: Path) -> None:
+    with (
+        served(f"http://127.0.0.1:{free_port()}", "llm", tmp_path / "log.txt") as url,
+        opened(browser, url) as page,
+    ):
+        expect(page.get_by_role("alert")).to_contain_text("The store does not answer")
+        expect(page.get_by_role("alert")).to_contain_text("assay status")
+    assert "Traceback" not in (tmp_path / "log.txt").read_text()
+
+
+def test_store_without_rollups_is_told_with_the_fix(
+    browser: Browser, migrated: Settings, tmp_path: Path
+) -> None:
+    with (
+        served(migrated.clickhouse, migrated.clickhouse_database, tmp_path / "log.txt") as url,
+        opened(browser, url) as page,
+    ):
+        expect(page.get_by_role("alert")).to_contain_text("no rollups yet")
+        expect(page.get_by_role("alert")).to_contain_text("dbt build")
+
+
+def test_address_that_is_no_page(browser: Browser, dashboard: str) -> None:
+    with browser.new_context() as profile:
+        page = profile.new_page()
+        page.goto(f"{dashboard}/nowhere")
+        page.get_by_role("link", name="Go to Overview").click()
+        ready(page)
+
+
+def test_dark_follows_the_system_and_the_toggle_changes_it(
+    browser: Browser, dashboard: str, traffic: Settings
+) -> None:
+    with opened(browser, dashboard, color_scheme="dark", viewport={"width": 1440, "height": 1000}) as page:
+        expect(tile(page, "request_count")).to_have_text("80")
+        dark = chart(page, "spend")["ink"]
+        page.screenshot(path=ARTIFACTS / "dashboard-dark.png", full_page=True)
+        page.get_by_role("button", name="Switch between light and dark").click()
+        expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", "light")
+        wait_for(lambda: chart(page, "spend")["ink"] != dark, "charts in light colours")
+
+
+def test_fits_a_phone(browser: Browser, dashboard: str, traffic: Settings) -> None:
+    with connect(traffic) as client:
+        insert(client, "alerts", alert("a1", "acme"))
+    with opened(browser, dashboard, viewport={"width": 390, "height": 844}, has_touch=True) as page:
+        expect(page.locator('[data-alert="a1"]')).to_be_visible()
+        # Nothing but the table scrolls sideways, and that in its own box.
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.screenshot(path=ARTIFACTS / "dashboard-phone.png", full_page=True)
+
+
+@pytest.mark.parametrize("width", [1280, 1920])
+def test_nothing_is_clipped(browser: Browser, dashboard: str, traffic: Settings, width: int) -> None:
+    with opened(browser, dashboard, viewport={"width": width, "height": 900}) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        clipped = page.evaluate(
+            """() => [...document.querySelectorAll('.value, .tile-title, h2, th button, .label')]
+              .filter(e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== 'inline')
+              .map(e => e.textContent)"""
+        )
+        assert clipped == []
+
+
+def test_everything_is_reachable_by_keyboard_and_has_a_name(
+    browser: Browser, dashboard: str, traffic: Settings
+) -> None:
+    with opened(browser, dashboard) as page:
+        nameless = page.evaluate(
+            """() => [...document.querySelectorAll('button, a, input:not([type=hidden]), [role=region]')]
+              .filter(e => e.offsetParent !== null)
+              .filter(e => !(e.textContent.trim() || e.ariaLabel || e.labels?.length
+                || e.getAttribute('aria-labelledby')))
+              .map(e => e.outerHTML.slice(0, 200))"""
+        )
+        assert nameless == []
+        page.keyboard.press("Tab")
+        expect(page.locator(":focus")).to_have_text("Skip to the figures")
+        page.locator("#sort-tenant_id").focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#head-tenant_id")).to_have_attribute("aria-sort", "ascending")
+
+
+def test_a_refresh_keeps_the_zoom_and_a_hidden_tab_asks_nothing(
+    browser: Browser, dashboard: str, traffic: Settings
+) -> None:
+    with opened(browser, dashboard) as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        shows(page, "spend", "acme", "globex")
+        start, end = (datetime.fromisoformat(time) for time in chart(page, "spend")["range"])
+        assert end - start == timedelta(hours=1)
+        box = page.locator("#spend .nsewdrag").bounding_box()
+        assert box is not None
+        middle = box["y"] + box["height"] / 2
+        page.mouse.move(box["x"] + 40, middle)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 160, middle, steps=8)
+        page.mouse.up()
+        page.wait_for_timeout(500)
+        zoomed = chart(page, "spend")["range"]
+        assert zoomed != chart(page, "requests")["range"]
+        with page.expect_response(lambda response: "_dash-update" in response.url):
+            pass
+        page.wait_for_timeout(1000)
+        assert chart(page, "spend")["range"] == zoomed
+
+        # A double click shows all again, and so does another view.
+        page.mouse.dblclick(box["x"] + 100, middle)
+        wait_for(lambda: chart(page, "spend")["range"] == chart(page, "requests")["range"], "no zoom")
+
+        page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+        page.wait_for_timeout(500)
+        asked.clear()
+        page.wait_for_timeout(6000)
+        assert asked == []
+        page.evaluate(
+            """() => {
+              Object.defineProperty(document, 'hidden', {value: false, configurable: true});
+              document.dispatchEvent(new Event('visibilitychange'));
+            }"""
+        )
+        page.wait_for_timeout(500)
+        assert len(asked) > 0
