@@ -81,7 +81,6 @@ def cost_pico(call: Call) -> int | None:
             cached=one * (call.cached or 0),
             cache_write=one * (call.cache_write or 0),
             reasoning=one * 0,
-            has_units=np.zeros(1, np.bool_),
         )
     )
     return int(priced.cost_pico[0]) if priced.known[0] else None

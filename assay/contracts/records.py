@@ -36,12 +36,17 @@ class Record(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=Tru
 
 
 class Tokens(Record):
-    """Token counts of one call. ``prompt`` includes cached and cache-write tokens (OpenTelemetry's rule)."""
+    """Token counts of one call. ``prompt`` includes cached and cache-write tokens (OpenTelemetry's rule).
+
+    ``cache_write_1h`` is the part of ``cache_write`` that the provider keeps for an hour, at another
+    price than what it keeps for five minutes.
+    """
 
     prompt: Tokens32
     completion: Tokens32
     cached: Tokens32 | None = None
     cache_write: Tokens32 | None = None
+    cache_write_1h: Tokens32 | None = None
     reasoning: Tokens32 | None = None
 
     def __post_init__(self) -> None:
@@ -50,6 +55,11 @@ class Tokens(Record):
             raise ValueError(
                 f"`tokens.cached` + `tokens.cache_write` = {inside} exceed `tokens.prompt` = {self.prompt}; "
                 "`tokens.prompt` has to include them"
+            )
+        if (self.cache_write_1h or 0) > (self.cache_write or 0):
+            raise ValueError(
+                f"`tokens.cache_write_1h` = {self.cache_write_1h} exceeds `tokens.cache_write` = "
+                f"{self.cache_write}; `tokens.cache_write` has to include it"
             )
         if (self.reasoning or 0) > self.completion:
             raise ValueError(

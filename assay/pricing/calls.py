@@ -9,148 +9,201 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.pricing.catalogue import Card, Prices, Rate, prices
+from assay.pricing.cards import (
+    CACHE_READ,
+    CACHE_WRITE_1H,
+    CACHE_WRITE_5M,
+    EXACT,
+    INPUT,
+    OUTPUT,
+    REASONING,
+    Card,
+    Charge,
+    Rate,
+)
 from assay.pricing.columns import Bools, Calls, Ints, Labels, PricedColumns
+from assay.pricing.table import LIST_PRICES, PriceTable, Quote
 
 _STATUSES = ["priced", "partial", "unpriced"]
 _PRICED, _PARTIAL, _UNPRICED = range(3)
-# Token counts are UInt32, in the prompt and in the completion.
-_MOST_TOKENS = 2**32
-# Dollars per million tokens to pico-dollars per token.
+_MICRO = 10**6
+# Dollars per million tokens to pico-dollars per token; dollars to pico-dollars.
 _PICO_PER_TOKEN = Decimal(10**6)
-_PICO_PER_THOUSAND_CALLS = Decimal(10**9)
+_PICO = Decimal(10**12)
+# Room for one more addition below 2**63.
+_MOST = 2**62
+# Which items a call used is a bit each; what is beyond shares the last.
+_MOST_ITEMS = 48
+# Reasons are stored with a dictionary: few and short.
+_MOST_REASONS = 3
 
 
-def price(calls: Calls) -> PricedColumns:
-    """What each call costs, at the list price of its moment.
+def price(calls: Calls, table: PriceTable = LIST_PRICES) -> PricedColumns:
+    """What each call costs, at the prices of its moment.
 
-    Cost = uncached input × input rate + cache reads × their rate + cache writes × theirs + output × output
-    rate (plus a price per call where the list has one), each at the context-size step of the call's whole
-    prompt, rounded half to even to 1e-12 USD once, at the end.
+    Cost = uncached input × input rate + cache reads × their rate + cache writes × theirs (5 minutes and 1
+    hour apart) + output × output rate + units × the price of one (plus a price per call where the list has
+    one), each at the context-size step of the call's whole prompt, rounded half to even to 1e-12 USD once,
+    at the end.
+
+    Args:
+        calls: to be priced.
+        table: list prices and what is laid over them.
     """
     result = _Result.of(len(calls))
-    for rows, found in _models(calls):
-        result.providers.set(rows, found.provider)
-        if not found.known:
-            result.reasons.set(rows, found.reason)
-            continue
-        stretches = found.stretches(calls.timestamp_us[rows])
+    for rows, quote in _kinds(calls, table):
+        result.providers.set(rows, quote.provider)
+        stretches = quote.stretches(calls.timestamp_us[rows])
         for stretch in np.unique(stretches):
             same = rows[stretches == stretch]
-            _charge(calls, same, found.card(int(calls.timestamp_us[same[0]])), result)
-    _mark_units(calls, result)
+            _charge(calls, same, quote.card(int(calls.timestamp_us[same[0]])), quote.reason, result)
     return result.columns()
 
 
-def _models(calls: Calls) -> list[tuple[NDArray[np.intp], Prices]]:
-    """The rows of each distinct (provider, response model, model, tier), with its prices."""
+def _kinds(calls: Calls, table: PriceTable) -> list[tuple[NDArray[np.intp], Quote]]:
+    """The rows of each distinct (provider, response model, model, tier, tenants alike), with its prices."""
     if not len(calls):
         return []
     columns = (calls.provider, calls.response_model, calls.model, calls.pricing_tier)
-    combined = np.zeros(len(calls), np.int64)
+    tenants = table.tenant_classes(calls.tenant, len(calls))
+    combined = tenants
     for column in columns:
         # Renumbered after every step, so that four large dictionaries cannot overflow.
         combined = np.unique(combined * len(column.values) + column.codes, return_inverse=True)[1]
     order = np.argsort(combined, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(combined[order])) + 1)
-    return [(rows, prices(*(column[int(rows[0])] for column in columns))) for rows in groups]
-
-
-def _charge(calls: Calls, rows: NDArray[np.intp], card: Card, result: _Result) -> None:
-    prompt, completion = calls.prompt[rows], calls.completion[rows]
-    cached, written, reasoning = calls.cached[rows], calls.cache_write[rows], calls.reasoning[rows]
-    classes = (
-        ("input", card.input, prompt - cached - written),
-        ("cache-read", card.cache_read, cached),
-        ("cache-write", card.cache_write, written),
-        ("output", card.output, completion - reasoning),
-        ("reasoning", card.reasoning, reasoning),
-    )
-    if card.empty:
-        result.reasons.set(rows, "the price list has no price per token for the model")
-        return
-    scale = _scale(card)
-    total: NDArray[Any] = np.full(
-        len(rows),
-        _scaled(card.per_thousand_calls or Decimal(0), _PICO_PER_THOUSAND_CALLS, scale.factor),
-        scale.dtype,
-    )
-    charged = np.full(len(rows), card.per_thousand_calls is not None)
-    missing: list[tuple[str, Bools]] = []
-    for name, rate, count in classes:
-        used = count > 0
-        if rate is None:
-            missing.append((name, used))
-            continue
-        charged |= used
-        total += count.astype(scale.dtype) * _per_token(rate, prompt, scale)
-    nothing = ~charged & np.any([used for _, used in missing] or [np.zeros(len(rows), bool)], axis=0)
-    status = np.full(len(rows), _PARTIAL if card.caveat else _PRICED, np.int8)
-    reason = np.full(len(rows), result.reasons.code(card.caveat), np.int32)
-    for name, used in missing:
-        status[used] = _PARTIAL
-        reason[used] = result.reasons.code(f"no price for {name} tokens")
-    status[nothing] = _UNPRICED
-    result.status[rows] = status
-    result.reasons.codes[rows] = reason
-    result.known[rows] = ~nothing
-    result.cost[rows] = _rounded(total, scale.factor)
-    result.sources.set(rows[~nothing], card.source)
-
-
-def _mark_units(calls: Calls, result: _Result) -> None:
-    """What is not billed by token has no list price here: the rest of the call's cost is known."""
-    rows = np.flatnonzero(calls.has_units & (result.status == _PRICED))
-    result.status[rows] = _PARTIAL
-    result.reasons.set(rows, "no price for units")
+    found = []
+    for rows in groups:
+        provider, response_model, model, tier = (column[int(rows[0])] for column in columns)
+        found.append((rows, table.quote(provider, response_model, model, tier, int(tenants[rows[0]]))))
+    return found
 
 
 @dataclass(frozen=True)
-class _Scale:
-    """Rates are whole numbers of pico-dollars / ``factor``.
+class _Item:
+    """One class of tokens or one unit: how many each call used (``per`` of a count is one), and at what."""
 
-    ``factor`` is 1 and the arithmetic int64 for nearly every model; a few lists carry prices with sixteen
-    digits, whose models are computed in Python integers.
-    """
+    name: str
+    charge: Charge | None
+    count: Ints
+    pico: Decimal
+    per: int = 1
 
-    factor: int
-    dtype: type
+    def prices(self) -> list[Decimal]:
+        """Pico-dollars per count: the base, then the steps."""
+        if self.charge is None:
+            return []
+        rate = self.charge.rate
+        unit = EXACT.divide(self.pico, Decimal(self.per))
+        return [EXACT.multiply(price, unit) for price in (rate.base, *(price for _, price in rate.steps))]
 
 
-def _scale(card: Card) -> _Scale:
-    rates = [r for r in (card.input, card.cache_read, card.cache_write, card.output, card.reasoning) if r]
-    per_token = [price * _PICO_PER_TOKEN for rate in rates for price in rate.prices]
-    per_call = (card.per_thousand_calls or Decimal(0)) * _PICO_PER_THOUSAND_CALLS
-    places = max((_places(price) for price in (*per_token, per_call)), default=0)
-    largest = max(per_token, default=Decimal(0)) * _MOST_TOKENS * 2 + per_call
-    exact = places == 0 and largest < 2**63
-    return _Scale(10**places, np.int64 if exact else object)
+def _items(calls: Calls, rows: NDArray[np.intp], card: Card) -> list[_Item]:
+    prompt, completion = calls.prompt[rows], calls.completion[rows]
+    cached, written, reasoning = calls.cached[rows], calls.cache_write[rows], calls.reasoning[rows]
+    hour = np.zeros(len(rows), np.int64) if calls.cache_write_1h is None else calls.cache_write_1h[rows]
+    counts = {
+        INPUT: prompt - cached - written,
+        CACHE_READ: cached,
+        CACHE_WRITE_5M: written - hour,
+        CACHE_WRITE_1H: hour,
+        OUTPUT: completion - reasoning,
+        REASONING: reasoning,
+    }
+    items = [
+        _Item(f"{name.replace('_', '-')} tokens", card.charge(name), count, _PICO_PER_TOKEN)
+        for name, count in counts.items()
+    ]
+    if card.per_call is not None:
+        items.append(_Item("calls", card.per_call, np.ones(len(rows), np.int64), _PICO))
+    if calls.units is not None:
+        for name, micro in calls.units.of_rows(rows):
+            whole = not (micro % _MICRO).any()
+            count, per = (micro // _MICRO, 1) if whole else (micro, _MICRO)
+            items.append(_Item(f"unit {name}", card.units.get(name), count, _PICO, per))
+    return items
+
+
+def _charge(calls: Calls, rows: NDArray[np.intp], card: Card, unlisted: str, result: _Result) -> None:
+    items = _items(calls, rows, card)
+    priced = [(item, item.prices()) for item in items if item.charge is not None]
+    factor = 10 ** max((_places(price) for _, prices in priced for price in prices), default=0)
+    most = sum(int(item.count.max()) * max(prices) for item, prices in priced)
+    kind: type = np.int64 if most * factor < _MOST else object
+    prompt = calls.prompt[rows]
+    total: NDArray[Any] = np.zeros(len(rows), kind)
+    for item, prices in priced:
+        assert item.charge is not None
+        total += item.count.astype(kind) * _per_count(item.charge.rate, prices, prompt, factor, kind)
+    cost = _rounded(total, factor)
+    if kind is object:
+        beyond = cost >= _MOST
+        cost = np.where(beyond, 0, cost).astype(np.int64)
+    else:
+        beyond = np.zeros(len(rows), np.bool_)
+    result.cost[rows] = cost
+    used = np.zeros(len(rows), np.int64)
+    for position, item in enumerate(items):
+        used |= (item.count > 0).astype(np.int64) << min(position, _MOST_ITEMS)
+    masks, of_row = np.unique(used, return_inverse=True)
+    for number, mask in enumerate(masks.tolist()):
+        _explain(rows[of_row == number], mask, items, card, unlisted, result)
+    if beyond.any():
+        result.unknown(
+            rows[beyond], "more than 4.6 million US dollars for one call: check its tokens and units"
+        )
+
+
+def _explain(
+    rows: NDArray[np.intp], mask: int, items: list[_Item], card: Card, unlisted: str, result: _Result
+) -> None:
+    """Status, reason and source of the rows that used the items of ``mask``."""
+    used = [item for position, item in enumerate(items) if mask >> min(position, _MOST_ITEMS) & 1]
+    charges = [item.charge for item in used if item.charge is not None]
+    missing = [f"no price for {item.name}" for item in used if item.charge is None]
+    if card.empty:
+        result.unknown(rows, unlisted or "the price list has no price for the model")
+        return
+    if missing and not charges:
+        result.unknown(rows, unlisted or missing[0])
+        return
+    # A call that used nothing costs nothing, by whatever has a price for its model.
+    decided = charges or list((card.tokens or card.units).values())[:1]
+    notes = list(dict.fromkeys(charge.note for charge in charges if charge.note))
+    result.known[rows] = True
+    result.status[rows] = _PARTIAL if missing or notes else _PRICED
+    result.reasons.set(rows, "; ".join((missing + notes)[:_MOST_REASONS]))
+    result.sources.set(rows, _sources(decided))
+
+
+def _sources(charges: list[Charge]) -> str:
+    """Each source once: list before overrides."""
+    parts = dict.fromkeys(part for charge in charges for part in charge.source.split("; "))
+    overrides = sorted(part.removeprefix("override ") for part in parts if part.startswith("override "))
+    names = [part for part in parts if not part.startswith("override ")]
+    return "; ".join(names + ([f"override {', '.join(overrides)}"] if overrides else []))
 
 
 def _places(value: Decimal) -> int:
-    exponent = value.normalize().as_tuple().exponent
+    exponent = EXACT.plus(value).normalize(EXACT).as_tuple().exponent
     assert isinstance(exponent, int)
     return max(0, -exponent)
 
 
-def _scaled(value: Decimal, unit: Decimal, factor: int) -> int:
-    return int(value * unit * factor)
-
-
-def _per_token(rate: Rate, prompt: Ints, scale: _Scale) -> NDArray[Any]:
-    base, *steps = (_scaled(price, _PICO_PER_TOKEN, scale.factor) for price in rate.prices)
-    found: NDArray[Any] = np.full(len(prompt), base, scale.dtype)
+def _per_count(rate: Rate, prices: list[Decimal], prompt: Ints, factor: int, kind: type) -> NDArray[Any]:
+    base, *steps = (int(EXACT.multiply(price, Decimal(factor))) for price in prices)
+    found: NDArray[Any] = np.full(len(prompt), base, kind)
     for (start, _), step in zip(rate.steps, steps, strict=True):
         found[prompt > start] = step
     return found
 
 
-def _rounded(total: NDArray[Any], factor: int) -> Ints:
+def _rounded(total: NDArray[Any], factor: int) -> NDArray[Any]:
     if factor == 1:
-        return total.astype(np.int64)
+        return total
     quotient, rest = total // factor, total % factor
     up = (2 * rest > factor) | ((2 * rest == factor) & (quotient % 2 == 1))
-    rounded: Ints = (quotient + up.astype(object)).astype(np.int64)
+    rounded: NDArray[Any] = quotient + up.astype(total.dtype)
     return rounded
 
 
@@ -188,6 +241,13 @@ class _Result:
             np.full(length, _UNPRICED, np.int8),
             *(_Builder(np.zeros(length, np.int32)) for _ in range(3)),
         )
+
+    def unknown(self, rows: NDArray[np.intp], reason: str) -> None:
+        """The rows have no price."""
+        self.known[rows] = False
+        self.status[rows] = _UNPRICED
+        self.reasons.set(rows, reason)
+        self.sources.set(rows, "")
 
     def columns(self) -> PricedColumns:
         return PricedColumns(

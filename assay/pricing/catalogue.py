@@ -6,7 +6,6 @@ kept for each stretch of time in which its rates do not change.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -17,9 +16,26 @@ import numpy as np
 from genai_prices import types
 from genai_prices.data_snapshot import get_snapshot
 
+from assay.pricing.cards import EXACT, Card, Charge, Rate
 from assay.pricing.columns import Ints
 
 SOURCE: Final = f"genai-prices {genai_prices.__version__}"
+
+# Assay's names of what the list prices.
+_TOKENS: Final = {
+    "input": "input_mtok",
+    "cache_read": "cache_read_mtok",
+    "cache_write_5m": "cache_write_mtok",
+    "cache_write_1h": "cache_write_1h_mtok",
+    "output": "output_mtok",
+    "reasoning": "output_reasoning_mtok",
+}
+_UNITS: Final = {
+    "audio_second": (("input_audio_hours", 3_600), ("audio_hours", 3_600)),
+    "web_search": (("web_searches_kcount", 1_000),),
+}
+# Of a price per second that an hourly price does not divide into.
+_UNIT_PLACES: Final = Decimal("1e-12")
 
 # How genai-prices names what Assay calls a pricing tier.
 _CONTEXT: Final[dict[str, dict[str, str]]] = {
@@ -31,53 +47,18 @@ _EPOCH: Final = date(1970, 1, 1)
 _SECONDS_PER_DAY: Final = 86_400
 
 
-@dataclass(frozen=True)
-class Rate:
-    """US dollars per million tokens.
-
-    ``base``, or the price of the highest step that the prompt's length exceeds. The whole call is charged
-    at one step's price, as every provider with context-size tiers does.
-    """
-
-    base: Decimal
-    steps: tuple[tuple[int, Decimal], ...] = ()
-
-    @property
-    def prices(self) -> tuple[Decimal, ...]:
-        """Every price that may apply."""
-        return (self.base, *(price for _, price in self.steps))
-
-
-@dataclass(frozen=True)
-class Card:
-    """What one model costs at one moment. None: no price for that class of tokens.
-
-    Cache reads and writes without a price of their own are charged as plain input, and reasoning as
-    output: that is what a list without a discount says.
-    """
-
-    input: Rate | None
-    cache_read: Rate | None
-    cache_write: Rate | None
-    output: Rate | None
-    reasoning: Rate | None
-    per_thousand_calls: Decimal | None
-    # Why the card is not all that was asked for; empty where it is.
-    caveat: str
-    source: str = SOURCE
-
-    @property
-    def empty(self) -> bool:
-        """Whether it has no price for tokens or calls at all."""
-        return self.input is None and self.output is None and self.per_thousand_calls is None
-
-
 class Prices:
     """The dated cards of one (provider, model, tier); none where the list does not have the model."""
 
     def __init__(
-        self, provider: str, found: tuple[types.Provider, types.ModelInfo] | None, tier: str, reason: str
+        self,
+        provider: str,
+        found: tuple[types.Provider, types.ModelInfo] | None,
+        tier: str,
+        reason: str = "",
+        name: str = "",
     ) -> None:
+        self._name = name
         self.provider = provider or ("" if found is None else found[0].id)
         self.reason = reason
         self._found = found
@@ -112,6 +93,21 @@ class Prices:
         """Whether the list has the model."""
         return self._found is not None
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """Provider and model as the list calls them; empty where it does not have them."""
+        return ("", "") if self._found is None else (self._found[0].id, self._found[1].id)
+
+    @property
+    def name(self) -> str:
+        """The name under which the list has the model: of those that were asked for, the first it has."""
+        return self._name
+
+    @property
+    def count(self) -> int:
+        """How many stretches there are."""
+        return (len(self._days) + 1) * (len(self._seconds) + 1)
+
     def stretches(self, timestamp_us: Ints) -> Ints:
         """A number per call; calls with the same number have the same card."""
         seconds = timestamp_us // 1_000_000
@@ -122,13 +118,9 @@ class Prices:
         return day.astype(np.int64) * (len(self._seconds) + 1) + within
 
     def card(self, timestamp_us: int) -> Card:
-        """The card at a moment.
-
-        Raises:
-            LookupError: the list does not have the model.
-        """
+        """The card at a moment; an empty one where the list does not have the model."""
         if self._found is None:
-            raise LookupError(self.reason)
+            return Card()
         stretch = self.stretches(np.array([timestamp_us], np.int64))
         key = (int(stretch[0]), len(self._seconds))
         if key not in self._cards:
@@ -151,13 +143,15 @@ def prices(provider: str, response_model: str, model: str, tier: str) -> Prices:
     for name in (response_model, model):
         if not name:
             continue
-        try:
-            # As "litellm", the provider is inferred from the name's prefix, and else from the name.
-            found = snapshot.find_provider_model(name, None, provider or "litellm", None)
-        except LookupError:
-            continue
-        return Prices(provider, found, tier, "")
-    return Prices(provider, None, tier, _reason(provider, model))
+        # LiteLLM prefixes the name with a provider; where that is given beside it, the list wants the rest.
+        for listed in (name, name.partition("/")[2]) if provider else (name,):
+            try:
+                # As "litellm", the provider is inferred from the name's prefix, and else from the name.
+                found = snapshot.find_provider_model(listed, None, provider or "litellm", None)
+            except LookupError:
+                continue
+            return Prices(provider, found, tier, name=name)
+    return Prices(provider, None, tier, reason=_reason(provider, model))
 
 
 def _reason(provider: str, model: str) -> str:
@@ -185,16 +179,34 @@ def _card(provider: types.Provider, model: types.ModelInfo, tier: str, moment: d
     own = any(model is candidate for candidate in provider.models)
     listed = model.get_prices(moment, context if own else None)
     priced = not context or (own and _has_variant(model, context, moment))
-    tokens_in, tokens_out = _rate(listed.input_mtok), _rate(listed.output_mtok)
+    note = "" if priced else f"no {tier} price for model {model.id}, charged at the standard price"
     return Card(
-        input=tokens_in,
-        cache_read=_rate(listed.cache_read_mtok) or tokens_in,
-        cache_write=_rate(listed.cache_write_mtok) or tokens_in,
-        output=tokens_out,
-        reasoning=_rate(listed.output_reasoning_mtok) or tokens_out,
-        per_thousand_calls=_flat(listed.requests_kcount),
-        caveat="" if priced else f"no {tier} price for model {model.id}, charged at the standard price",
+        tokens={
+            name: Charge(rate, SOURCE, note)
+            for name, key in _TOKENS.items()
+            if (rate := _rate(getattr(listed, key))) is not None
+        },
+        units={
+            name: Charge(Rate(found), SOURCE, note)
+            for name, keys in _UNITS.items()
+            if (found := _per_unit(listed, keys)) is not None
+        },
+        per_call=_per_unit_charge(listed, note),
     )
+
+
+def _per_unit(listed: types.ModelPrice, keys: tuple[tuple[str, int], ...]) -> Decimal | None:
+    """The price of one, from the price of so many."""
+    for key, many in keys:
+        price = _flat(getattr(listed, key))
+        if price is not None:
+            return EXACT.divide(price, Decimal(many)).quantize(_UNIT_PLACES)
+    return None
+
+
+def _per_unit_charge(listed: types.ModelPrice, note: str) -> Charge | None:
+    price = _flat(listed.requests_kcount)
+    return None if price is None else Charge(Rate(EXACT.divide(price, Decimal(1_000))), SOURCE, note)
 
 
 def _has_variant(model: types.ModelInfo, context: dict[str, str], moment: datetime) -> bool:

@@ -13,7 +13,7 @@ from assay.collector.writer import arrow
 from assay.collector.writer.batch import Entry
 from assay.contracts.records import Span
 from assay.pricing.calls import price
-from assay.pricing.columns import Bools, Calls, Ints, Labels
+from assay.pricing.columns import Bools, Calls, Ints, Labels, Units
 
 
 def trace_table(
@@ -43,6 +43,7 @@ def trace_table(
     completion = arrow.counts([t.completion for t in tokens])
     cached = arrow.counts([t.cached for t in tokens])
     cache_write = arrow.counts([t.cache_write for t in tokens])
+    cache_write_1h = arrow.counts([t.cache_write_1h for t in tokens])
     reasoning = arrow.counts([t.reasoning for t in tokens])
     priced = price(
         Calls(
@@ -56,7 +57,9 @@ def trace_table(
             cached=_known(cached),
             cache_write=_known(cache_write),
             reasoning=_known(reasoning),
-            has_units=np.array([bool(span.units) for span in spans], np.bool_),
+            cache_write_1h=_known(cache_write_1h),
+            tenant=Labels.of([span.tenant_id for span in spans]),
+            units=Units.of([span.units for span in spans]),
         )
     )
     return pa.table(
@@ -85,6 +88,7 @@ def trace_table(
             "completion_tokens": completion,
             "cached_tokens": cached,
             "cache_write_tokens": cache_write,
+            "cache_write_1h_tokens": cache_write_1h,
             "reasoning_tokens": reasoning,
             "units": arrow.units([s.units for s in spans]),
             "billed": pa.array(billed, pa.bool_()),

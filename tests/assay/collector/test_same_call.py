@@ -21,7 +21,7 @@ from assay.collector.otlp import OtlpSpan
 from assay.collector.spans import Mapped, map_spans
 from assay.contracts.records import Span, Tokens
 from assay.pricing.calls import price
-from assay.pricing.columns import Calls, Ints, Labels
+from assay.pricing.columns import Calls, Ints, Labels, Units
 from tests.assay.collector.samples import NOW, kong_entry, litellm_payload, span
 from tests.support.provider_apis import ANTHROPIC_USAGE
 
@@ -150,7 +150,7 @@ def cost_usd(record: Span) -> Decimal | None:
             cached=count(record.tokens.cached),
             cache_write=count(record.tokens.cache_write),
             reasoning=count(record.tokens.reasoning),
-            has_units=np.array([bool(record.units)], np.bool_),
+            units=Units.of([record.units]),
         )
     )
     assert priced.status[0] == "priced"

@@ -33,6 +33,7 @@ ELSEWHERE: dict[tuple[str, str], tuple[str, str]] = {
     ("span", "tokens.completion"): ("llm_traces", "completion_tokens"),
     ("span", "tokens.cached"): ("llm_traces", "cached_tokens"),
     ("span", "tokens.cache_write"): ("llm_traces", "cache_write_tokens"),
+    ("span", "tokens.cache_write_1h"): ("llm_traces", "cache_write_1h_tokens"),
     ("span", "tokens.reasoning"): ("llm_traces", "reasoning_tokens"),
     ("span", "cost_usd"): ("llm_traces", "reported_cost_usd"),
     **{("span", name): ("llm_payloads", name) for name in ("input", "output", "context")},

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from assay.pricing.calls import price
 from assay.pricing.catalogue import SOURCE
-from assay.pricing.columns import Calls, Labels, PricedColumns
+from assay.pricing.columns import Calls, Labels, PricedColumns, Units
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -40,7 +40,9 @@ def calls(*rows: dict[str, object]) -> Calls:
         cached=ints("cached"),
         cache_write=ints("cache_write"),
         reasoning=ints("reasoning"),
-        has_units=np.array([bool(row.get("units")) for row in rows], np.bool_),
+        tenant=labels("tenant"),
+        cache_write_1h=ints("cache_write_1h"),
+        units=Units.of([row.get("units") for row in rows]),  # type: ignore[misc]
     )
 
 
@@ -161,11 +163,11 @@ def test_a_class_of_tokens_without_a_price_is_partial() -> None:
 
 
 def test_units_without_a_price_are_partial() -> None:
-    priced = one(model="gpt-4o", prompt=1_000, units=True)
+    priced = one(model="gpt-4o", prompt=1_000, units={"image": Decimal(2)})
     assert (priced.usd(0), priced.status[0], priced.reason[0]) == (
         Decimal("0.0025"),
         "partial",
-        "no price for units",
+        "no price for unit image",
     )
 
 
@@ -221,7 +223,8 @@ def call(draw: st.DrawFn) -> dict[str, object]:
         "prompt": prompt,
         "completion": completion,
         "cached": cached,
-        "cache_write": draw(st.integers(0, prompt - cached)),
+        "cache_write": (written := draw(st.integers(0, prompt - cached))),
+        "cache_write_1h": draw(st.integers(0, written)),
         "reasoning": draw(st.integers(0, completion)),
         "pricing_tier": draw(st.sampled_from(sorted(CONTEXTS))),
         "at": NOW + timedelta(seconds=draw(st.integers(-100_000_000, 10_000_000))),
@@ -238,6 +241,7 @@ def test_equals_the_price_library_call_by_call(rows: list[dict[str, object]]) ->
             output_tokens=row["completion"],
             cache_read_tokens=row["cached"],
             cache_write_tokens=row["cache_write"],
+            cache_write_1h_tokens=row["cache_write_1h"],
             output_reasoning_tokens=row["reasoning"],
         )
         expected = get_snapshot().calc(

@@ -1,0 +1,54 @@
+"""The price table's rows in the store: those that were committed (a dbt seed) and those added at run time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from clickhouse_connect.driver.client import Client
+
+from assay.pricing.overrides import Override
+from assay.pricing.table import PriceTable, from_rows
+
+# Both kinds of rows, by dbt; before dbt has built anything there are only those added at run time.
+_BOTH: Final = "price_table"
+_ADDED: Final = "price_overrides"
+_COLUMNS: Final = (
+    *("provider", "model", "tenant_id", "pricing_tier", "token_class", "price_usd", "discount_factor"),
+    *("valid_from", "valid_to", "source", "noted_at"),
+)
+
+
+def load(client: Client) -> PriceTable:
+    """The price table as it stands now.
+
+    Raises:
+        OverrideError: a row of the store that cannot be.
+    """
+    known = client.query(
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND name = {name:String}",
+        parameters={"name": _BOTH},
+    ).result_rows
+    found = client.query(f"SELECT {', '.join(_COLUMNS)} FROM {_BOTH if known else _ADDED}")
+    return from_rows({name: _aware(value) for name, value in row.items()} for row in found.named_results())
+
+
+def add(client: Client, row: Override) -> None:
+    """Note one more row; the store's clock says when."""
+    names = [name for name in _COLUMNS if name != "noted_at"]
+    client.insert(_ADDED, [[getattr(row, name) for name in names]], column_names=names)
+
+
+def pack(table: PriceTable) -> bytes:
+    """The table's rows, for where they have to be found again just as they were."""
+    return msgspec.msgpack.encode([{name: getattr(row, name) for name in _COLUMNS} for row in table.rows])
+
+
+def unpack(packed: bytes) -> PriceTable:
+    """The table that was packed."""
+    return PriceTable(msgspec.convert(row, Override) for row in msgspec.msgpack.decode(packed))
+
+
+def _aware(value: Any) -> Any:
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
