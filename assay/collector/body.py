@@ -12,6 +12,8 @@ from starlette.requests import Request
 
 _STEP: Final = 1 << 20
 _PIECE: Final = 1 << 16
+# RFC 9659, section 3: what a sender may ask a receiver to keep in memory.
+_ZSTD_WINDOW: Final = 8 << 20
 # bgzip and pzstd write a member for every 64 KiB or more; a body of empty members costs time and holds
 # nothing.
 _MOST_MEMBERS: Final = 4096
@@ -174,7 +176,7 @@ def _zstd(body: bytes, limit: int) -> bytes:
     position = members = 0
     while position < len(view):
         members = _next_member(members, "zstd", body)
-        stream = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+        stream = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
         # decompressobj has no output limit: small slices of input keep a bomb from growing far past it. (Four
         # bytes of zstd can say "128 KiB of this".)
         while not stream.eof:

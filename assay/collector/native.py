@@ -41,6 +41,11 @@ _DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
 }
 _raw_array: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _raw: Final = msgspec.json.Decoder(msgspec.Raw)
+_OF_NO_TENANT: Final = Reason(
+    "trace_id",
+    "`trace_id` is missing: with `user_id` alone an outcome belongs to no tenant, and the API key of this "
+    "request writes for some tenants alone",
+)
 # JSON knows no other.
 SPACE: Final = b" \t\r\n"
 _BOM: Final = b"\xef\xbb\xbf"
@@ -186,18 +191,7 @@ def _within(decoded: Decoded, tenants: Set[str]) -> Decoded:
     Scores, feedback and labels name a trace, not a tenant: the writer, which knows whose trace it is, holds
     them to it. An outcome without a trace belongs to no tenant at all.
     """
-    refused: dict[int, Reason] = {}
-    for i, record in enumerate(decoded.records):
-        if isinstance(record, Deployment) and not record.tenant_id and len(tenants) == 1:
-            (record.tenant_id,) = tenants
-        if isinstance(record, Span | Deployment) and record.tenant_id not in tenants:
-            refused[i] = foreign(record.tenant_id)
-        elif isinstance(record, Outcome) and not record.trace_id:
-            refused[i] = Reason(
-                "trace_id",
-                "`trace_id` is missing: with `user_id` alone an outcome belongs to no tenant, and the API "
-                "key of this request writes for some tenants alone",
-            )
+    refused = _not_of(tenants, decoded.records)
     if not refused:
         return decoded
     records, positions = decoded.records, decoded.positions
@@ -207,6 +201,25 @@ def _within(decoded: Decoded, tenants: Set[str]) -> Decoded:
     rejects.sort(key=lambda reject: reject.index)
     kept = [i for i in range(len(records)) if i not in refused]
     return Decoded([records[i] for i in kept], [positions[i] for i in kept], rejects)
+
+
+def _not_of(tenants: Set[str], records: Sequence[Any]) -> dict[int, Reason]:
+    """Row and reason of the records, all of one kind, that are refused."""
+    match records[0] if records else None:
+        case Span():
+            pass
+        case Deployment():
+            if len(tenants) == 1:
+                (own,) = tenants
+                for deployment in records:
+                    deployment.tenant_id = deployment.tenant_id or own
+        case Outcome():
+            return {i: _OF_NO_TENANT for i, outcome in enumerate(records) if not outcome.trace_id}
+        case _:
+            return {}
+    return {
+        i: foreign(record.tenant_id) for i, record in enumerate(records) if record.tenant_id not in tenants
+    }
 
 
 def foreign(tenant_id: str) -> Reason:

@@ -38,6 +38,14 @@ _TENANT: Final = {
 }
 
 
+# Either header; or none, where the collector is bound to loopback.
+_SCHEMES: Final = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key: `assay keys create`"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-Assay-Key"},
+}
+_KEY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"key": []}, {}]
+
+
 @lru_cache(maxsize=1)
 def document() -> bytes:
     """The description as JSON."""
@@ -58,9 +66,12 @@ def description() -> dict[str, Any]:
             "description": "Telemetry in. An answer of 200 means that the accepted records are in the queue.",
         },
         "paths": {
-            **{path: {"post": _native(kind, what)} for path, (kind, what) in _NATIVE.items()},
-            **{path: {"post": _log(what)} for path, what in _GATEWAYS.items()},
-            "/v1/traces": {"post": _traces()},
+            **{
+                path: {"post": {**_native(kind, what), "security": _KEY}}
+                for path, (kind, what) in _NATIVE.items()
+            },
+            **{path: {"post": {**_log(what), "security": _KEY}} for path, what in _GATEWAYS.items()},
+            "/v1/traces": {"post": {**_traces(), "security": _KEY}},
             "/healthz": {"get": _plain("The process runs", "text/plain")},
             "/readyz": {
                 "get": {
@@ -71,10 +82,13 @@ def description() -> dict[str, Any]:
                     },
                 }
             },
-            "/metrics": {"get": _plain("Prometheus metrics", "text/plain")},
+            "/metrics": {"get": {**_plain("Prometheus metrics", "text/plain"), "security": _KEY}},
             "/openapi.json": {"get": _plain("This description", "application/json")},
         },
-        "components": {"schemas": components | {_WITH_USAGE: _with_usage(components["Span"])}},
+        "components": {
+            "schemas": components | {_WITH_USAGE: _with_usage(components["Span"])},
+            "securitySchemes": _SCHEMES,
+        },
     }
 
 
@@ -151,9 +165,13 @@ def _traces() -> dict[str, Any]:
 
 _FAILURES: Final = {
     "400": "The body cannot be read",
+    "401": "An API key is required, or the one that was sent is not known, revoked or expired",
+    "403": "The API key is not for this",
+    "408": "The body did not arrive in time",
     "413": "The body is too large",
     "415": "The encoding or type is not known",
-    "503": "The queue is full or cannot be reached; retry after Retry-After seconds",
+    "429": "The API key sends faster than it may; nothing was accepted, retry after Retry-After seconds",
+    "503": "The queue is full or away, or too much is under way; retry after Retry-After seconds",
 }
 
 

@@ -213,6 +213,10 @@ def test_openapi_describes_every_route_and_its_schemas(collector: Collector) -> 
         "/metrics",
         "/openapi.json",
     }
+    guarded = {
+        path for path, item in document["paths"].items() if any("security" in of for of in item.values())
+    }
+    assert guarded == set(document["paths"]) - {"/healthz", "/readyz", "/openapi.json"}
     schemas = document["components"]["schemas"]
     text = json.dumps(document)
     for name in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
