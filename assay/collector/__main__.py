@@ -27,6 +27,7 @@ def main() -> None:
         host=settings.host,
         port=settings.collector_port,
         http=patient(settings.request_timeout_s),
+        ws="none",
         limit_concurrency=settings.max_connections,
         backlog=1024,
         log_level="warning",
