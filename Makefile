@@ -45,7 +45,8 @@ format: $(INSTALLED) ## Format the Python code
 	@$(BIN)/ruff check --fix $(SOURCES); $(BIN)/ruff format $(SOURCES)
 
 bench: $(INSTALLED) ## Every benchmark; each prints one JSON object
-	@for file in benchmarks/[a-z]*.py; do echo "== $$file" >&2; $(BIN)/python $$file || exit 1; done
+	@for file in benchmarks/[a-z]*.py; do echo "== $$file" >&2; \
+		$(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
 
 schemas: $(INSTALLED) ## Write the JSON Schemas of the contracts anew
 	@$(BIN)/python -m assay.contracts

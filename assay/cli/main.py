@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from assay.cli import console, keys, retention
+from assay.cli.bench import bench
 from assay.cli.calibrate import calibrate
 from assay.cli.services import CHOICES, everything
 from assay.cli.status import collect
@@ -40,6 +41,9 @@ simulate_app = typer.Typer(
 )
 app.add_typer(simulate_app, name="simulate")
 app.command()(calibrate)
+app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h"]}
+)(bench)
 app.add_typer(keys.app, name="keys")
 app.add_typer(retention.app, name="retention")
 
