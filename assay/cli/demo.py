@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,8 @@ from assay.collector.native import Parsed
 from assay.contracts.records import Record
 from assay.settings import Settings
 from assay.simulator import history, incident
+from assay.simulator.live import DEFAULT_RATE
+from assay.simulator.traffic import SEED
 from assay.simulator.world import SOURCE
 from assay.warehouse.client import connect
 from sensors import baselines
@@ -26,6 +28,15 @@ from sensors import baselines
 DAYS: Final = 30
 # Long enough that the alert opens, is seen, and is resolved while somebody still looks.
 INCIDENT_MINUTES: Final = 15
+# Traffic doubles every three days and ends at eight times the generator's own volume: as much as loads in
+# half a minute, and no cliff where the live traffic begins.
+_DOUBLES_IN_DAYS: Final = 3
+_GROWN: Final = 8.0
+# The last hour is as busy as the live traffic that follows; the generator's own volume is 0.084 calls a
+# second.
+_BUSY: Final = timedelta(hours=1)
+_BUSY_VOLUME: Final = DEFAULT_RATE / 0.084
+_BUSY_SEED: Final = SEED + 1
 _BATCH: Final = 4000
 
 
@@ -55,7 +66,7 @@ def load_past(settings: Settings, progress: Progress, *, days: int = DAYS, volum
         counts = load_batches(settings, kind, SOURCE, _batches(records), note=progress_of(name))
         return counts["accepted"]
 
-    past = list(history.days(start, now, volume=volume))
+    past = _past(start, now, mark.first_day or now.date(), volume)
     spans = chain.from_iterable(history.spans(day, start, now) for day in past)
     counts = {
         "tenants": load("tenant", "tenants", iter(history.tenants())),
@@ -76,6 +87,24 @@ def load_past(settings: Settings, progress: Progress, *, days: int = DAYS, volum
         stored = baselines.refresh(client, (now - timedelta(days=days - 1)).date(), now.date(), policy)
     mark.set(now)
     return Loaded(counts, sum(stored.values()))
+
+
+def _past(start: datetime, now: datetime, grown_by: date, volume: float) -> list[history.Day]:
+    """The days from ``start`` to ``now``, growing until ``grown_by``, and the busy last hour on top."""
+    days = [start.date() + timedelta(days=n) for n in range((now.date() - start.date()).days + 1)]
+    past = [history.day(of, after=start, before=now, volume=volume * growth(of, grown_by)) for of in days]
+    busy_from = max(start, now - _BUSY)
+    busy = [
+        history.day(of, after=busy_from, before=now, seed=_BUSY_SEED, volume=volume * _BUSY_VOLUME)
+        for of in sorted({busy_from.date(), now.date()})
+    ]
+    return [*past, *busy]
+
+
+def growth(of: date, grown_by: date) -> float:
+    """Volume of a day beside the generator's own: doubling until ``grown_by``, then level."""
+    age = max(0, (grown_by - of).days)
+    return max(1.0, _GROWN * float(2 ** (-age / _DOUBLES_IN_DAYS)))
 
 
 def schedule_incident(
@@ -99,17 +128,29 @@ class _Mark:
     @property
     def until(self) -> datetime | None:
         """None where this store's never was."""
-        if not self._path.exists():
-            return None
-        found = json.loads(self._path.read_text(encoding="utf-8"))
-        return datetime.fromisoformat(found["until"]) if found["store"] == self._store else None
+        found = self._read()
+        return None if found is None else datetime.fromisoformat(found["until"])
+
+    @property
+    def first_day(self) -> date | None:
+        """The day of the first load: a day has to be generated as it was then to count as a duplicate."""
+        found = self._read()
+        return None if found is None else date.fromisoformat(found["first_day"])
 
     def set(self, until: datetime) -> None:
         """Everything before ``until`` is stored."""
+        first_day = (self.first_day or until.date()).isoformat()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         scratch = self._path.with_suffix(".tmp")
-        scratch.write_text(json.dumps({"store": self._store, "until": until.isoformat()}), encoding="utf-8")
+        state = {"store": self._store, "until": until.isoformat(), "first_day": first_day}
+        scratch.write_text(json.dumps(state), encoding="utf-8")
         scratch.replace(self._path)
+
+    def _read(self) -> dict[str, str] | None:
+        if not self._path.exists():
+            return None
+        found: dict[str, str] = json.loads(self._path.read_text(encoding="utf-8"))
+        return found if found["store"] == self._store else None
 
 
 class _Bars:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from assay.collector.writer.store import Store, Stored
 from assay.contracts.records import Span
 
-Key = tuple[int, int]
+# Tenant, trace and span: a tenant that knows another's ids must not reach into its traces.
+Key = tuple[str, int, int]
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def lineage(spans: list[Span], traces: NDArray[np.uint64], store: Store) -> Line
     nodes = _stored_nodes(stored)
     rows: dict[Key, int] = {}
     for row, (span, trace) in enumerate(zip(spans, traces.tolist(), strict=True)):
-        key = (trace, trace_hash(span.span_id))
+        key = (span.tenant_id, trace, trace_hash(span.span_id))
         parent = trace_hash(span.parent_span_id) if span.parent_span_id else 0
         nodes[key] = Node(parent, span.tokens.prompt + span.tokens.completion > 0, None)
         rows[key] = row
@@ -97,10 +98,12 @@ def billed_only(store: Store, spans: Sequence[Stored]) -> list[Stored]:
     rows = store.trace_rows(spans)
     billed = rows.filter(pc.equal(rows["billed"], True))
     keys = {
-        (trace_hash(trace), trace_hash(span))
-        for trace, span in zip(billed["trace_id"].to_pylist(), billed["span_id"].to_pylist(), strict=True)
+        (tenant, trace_hash(trace), trace_hash(span))
+        for tenant, trace, span in zip(
+            *(billed[name].to_pylist() for name in ("tenant_id", "trace_id", "span_id")), strict=True
+        )
     }
-    return [span for span in spans if (span.trace_hash, span.span_hash) in keys]
+    return [span for span in spans if (span.tenant_id, span.trace_hash, span.span_hash) in keys]
 
 
 def _repeating(nodes: dict[Key, Node]) -> Iterable[Key]:
@@ -110,10 +113,10 @@ def _repeating(nodes: dict[Key, Node]) -> Iterable[Key]:
         if not node.has_usage:
             continue
         path: list[Key] = []
-        above = (key[0], node.parent)
-        while above[1] and above in nodes and above != key and above not in found and above not in path:
+        above = (*key[:2], node.parent)
+        while above[2] and above in nodes and above != key and above not in found and above not in path:
             path.append(above)
-            above = (key[0], nodes[above].parent)
+            above = (*key[:2], nodes[above].parent)
         # Parents in a circle, which only broken instrumentation makes, are nobody's ancestors: all stay
         # billed.
         if above != key and above not in path:
@@ -126,7 +129,7 @@ def _stored_nodes(stored: pa.Table) -> dict[Key, Node]:
     nodes = {}
     for *fields, parent, has_usage in zip(*(stored[name].to_pylist() for name in names), strict=True):
         at = Stored(*fields)
-        nodes[at.trace_hash, at.span_hash] = Node(parent, has_usage, at)
+        nodes[at.tenant_id, at.trace_hash, at.span_hash] = Node(parent, has_usage, at)
     return nodes
 
 

@@ -52,3 +52,11 @@ def test_many_children_one_after_another(bench: Bench) -> None:
         bench.drain()
     bench.assert_exact(5, billed=4)
     assert bench.one("SELECT count() FROM llm_traces WHERE sign = -1") in {(1,), (0,)}
+
+
+def test_another_tenant_with_the_same_ids_changes_nothing(bench: Bench) -> None:
+    bench.send("span", AGENT)
+    bench.drain()
+    bench.send("span", span(3, trace_id="t1", span_id="call", parent_span_id="agent", tenant_id="other"))
+    bench.drain()
+    bench.assert_exact(2)
