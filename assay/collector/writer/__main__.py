@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import secrets
@@ -16,6 +17,9 @@ from assay.collector.writer.service import Writer
 from assay.settings import SettingsError, load_settings
 from assay.warehouse.client import connect
 
+# A block is up to 100,000 objects without cycles, freed by their reference counts. Looking for cycles among
+# them every 700 allocations took half of the writer's processor time.
+_COLLECT_EVERY = 500_000
 # Longer than any blocking read; shorter than a person's patience with a queue that hangs.
 _QUEUE_TIMEOUT_S = 15.0
 
@@ -44,6 +48,8 @@ def main() -> None:
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: writer.stop())
+    gc.freeze()
+    gc.set_threshold(_COLLECT_EVERY)
     log.info("storing what arrives at %s", settings.clickhouse)
     writer.run()
     log.info("stopped after %d blocks, %d rows", writer.status.blocks, writer.status.rows)
