@@ -19,6 +19,7 @@ from assay.warehouse.client import connect
 from tests.assay.dashboard.conftest import served
 from tests.support.processes import REPOSITORY, free_port, wait_for
 from tests.support.rows import evaluation, insert, span
+from tests.support.stores import ClickHouse, built_database
 
 ARTIFACTS = REPOSITORY / "artifacts"
 
@@ -99,8 +100,7 @@ def alert(alert_id: str, tenant: str, *, event: str = "opened", level: str = "pa
     }
 
 
-@pytest.fixture
-def traffic(built: Settings) -> Settings:
+def _fill(settings: Settings) -> None:
     """Traffic of three tenants in the last twenty minutes, one of them generated, and an experiment."""
     now = datetime.now(UTC)
     calls, scores = [], []
@@ -122,11 +122,32 @@ def traffic(built: Settings) -> Settings:
             span(time, tenant_id="trial", experiment_id="exp-1", **priced),
         ]
         scores.append(evaluation(time, tenant_id="acme", score=0.8))
-    with connect(built) as client:
+    with connect(settings) as client:
         for name in {frozenset(call) for call in calls}:
             insert(client, "llm_traces", *(call for call in calls if frozenset(call) == name))
         insert(client, "llm_evaluations", *scores)
+
+
+@pytest.fixture
+def traffic(built: Settings) -> Settings:
+    """The store of this test, with traffic."""
+    _fill(built)
     return built
+
+
+@pytest.fixture(scope="module")
+def screen(
+    clickhouse: ClickHouse, template: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """URL of a dashboard over traffic and an open alert, for the tests that only look."""
+    log = tmp_path_factory.mktemp("screen") / "dashboard.txt"
+    with built_database(clickhouse, template) as settings:
+        _fill(settings)
+        with connect(settings) as client:
+            insert(client, "alerts", alert("a1", "acme"))
+        with served(settings.clickhouse, settings.clickhouse_database, log) as url:
+            yield url
+    assert "Traceback" not in log.read_text()
 
 
 def test_figures_alerts_and_filters(browser: Browser, dashboard: str, traffic: Settings) -> None:
@@ -166,10 +187,8 @@ def test_figures_alerts_and_filters(browser: Browser, dashboard: str, traffic: S
         expect(page.locator('[data-alert="a1"]')).to_contain_text("acknowledged by maria")
 
 
-def test_filters_sort_and_grouping_are_in_the_address(
-    browser: Browser, dashboard: str, traffic: Settings
-) -> None:
-    with opened(browser, dashboard) as page:
+def test_filters_sort_and_grouping_are_in_the_address(browser: Browser, screen: str) -> None:
+    with opened(browser, screen) as page:
         page.get_by_role("textbox", name="Tenant").click()
         page.get_by_role("option", name="globex").click()
         expect(page).to_have_url(re.compile(r"\?tenant=globex$"))
@@ -182,7 +201,7 @@ def test_filters_sort_and_grouping_are_in_the_address(
         expect(page).to_have_url(re.compile(r"range=6h&tenant=globex"))
 
     # A link that was shared shows the same.
-    link = f"{dashboard}/?tenant=acme&group=model&sort=model"
+    link = f"{screen}/?tenant=acme&group=model&sort=model"
     with opened(browser, link) as page:
         expect(tile(page, "request_count")).to_have_text("40")
         shows(page, "requests", "claude-sonnet-4-5", "gpt-4.1")
@@ -191,8 +210,8 @@ def test_filters_sort_and_grouping_are_in_the_address(
         expect(page).to_have_url(link)
 
 
-def test_custom_range_and_cohort(browser: Browser, dashboard: str, traffic: Settings) -> None:
-    with opened(browser, f"{dashboard}/?cohort=experiment") as page:
+def test_custom_range_and_cohort(browser: Browser, screen: str) -> None:
+    with opened(browser, f"{screen}/?cohort=experiment") as page:
         expect(tile(page, "request_count")).to_have_text("20")
         expect(page.locator("#custom")).to_be_hidden()
         page.get_by_text("Custom", exact=True).click()
@@ -201,8 +220,8 @@ def test_custom_range_and_cohort(browser: Browser, dashboard: str, traffic: Sett
         expect(tile(page, "request_count")).to_have_text("20")
 
 
-def test_unknown_is_said_in_words(browser: Browser, dashboard: str, traffic: Settings) -> None:
-    with opened(browser, f"{dashboard}/?tenant=unmeasured") as page:
+def test_unknown_is_said_in_words(browser: Browser, screen: str) -> None:
+    with opened(browser, f"{screen}/?tenant=unmeasured") as page:
         expect(tile(page, "request_count")).to_have_text("20")
         expect(tile(page, "cost_usd")).to_have_text("no price")
         expect(tile(page, "latency_p95_ms")).to_have_text("not reported")
@@ -258,10 +277,8 @@ def test_address_that_is_no_page(browser: Browser, dashboard: str) -> None:
         ready(page)
 
 
-def test_dark_follows_the_system_and_the_toggle_changes_it(
-    browser: Browser, dashboard: str, traffic: Settings
-) -> None:
-    with opened(browser, dashboard, color_scheme="dark", viewport={"width": 1440, "height": 1000}) as page:
+def test_dark_follows_the_system_and_the_toggle_changes_it(browser: Browser, screen: str) -> None:
+    with opened(browser, screen, color_scheme="dark", viewport={"width": 1440, "height": 1000}) as page:
         expect(tile(page, "request_count")).to_have_text("80")
         dark = chart(page, "spend")["ink"]
         page.screenshot(path=ARTIFACTS / "dashboard-dark.png", full_page=True)
@@ -270,10 +287,8 @@ def test_dark_follows_the_system_and_the_toggle_changes_it(
         wait_for(lambda: chart(page, "spend")["ink"] != dark, "charts in light colours")
 
 
-def test_fits_a_phone(browser: Browser, dashboard: str, traffic: Settings) -> None:
-    with connect(traffic) as client:
-        insert(client, "alerts", alert("a1", "acme"))
-    with opened(browser, dashboard, viewport={"width": 390, "height": 844}, has_touch=True) as page:
+def test_fits_a_phone(browser: Browser, screen: str) -> None:
+    with opened(browser, screen, viewport={"width": 390, "height": 844}, has_touch=True) as page:
         expect(page.locator('[data-alert="a1"]')).to_be_visible()
         # Nothing but the table scrolls sideways, and that in its own box.
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -281,8 +296,8 @@ def test_fits_a_phone(browser: Browser, dashboard: str, traffic: Settings) -> No
 
 
 @pytest.mark.parametrize("width", [1280, 1920])
-def test_nothing_is_clipped(browser: Browser, dashboard: str, traffic: Settings, width: int) -> None:
-    with opened(browser, dashboard, viewport={"width": width, "height": 900}) as page:
+def test_nothing_is_clipped(browser: Browser, screen: str, width: int) -> None:
+    with opened(browser, screen, viewport={"width": width, "height": 900}) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         clipped = page.evaluate(
             """() => [...document.querySelectorAll('.value, .tile-title, h2, th button, .label')]
@@ -292,10 +307,8 @@ def test_nothing_is_clipped(browser: Browser, dashboard: str, traffic: Settings,
         assert clipped == []
 
 
-def test_everything_is_reachable_by_keyboard_and_has_a_name(
-    browser: Browser, dashboard: str, traffic: Settings
-) -> None:
-    with opened(browser, dashboard) as page:
+def test_everything_is_reachable_by_keyboard_and_has_a_name(browser: Browser, screen: str) -> None:
+    with opened(browser, screen) as page:
         nameless = page.evaluate(
             """() => [...document.querySelectorAll('button, a, input:not([type=hidden]), [role=region]')]
               .filter(e => e.offsetParent !== null)
@@ -311,10 +324,8 @@ def test_everything_is_reachable_by_keyboard_and_has_a_name(
         expect(page.locator("#head-tenant_id")).to_have_attribute("aria-sort", "ascending")
 
 
-def test_a_refresh_keeps_the_zoom_and_a_hidden_tab_asks_nothing(
-    browser: Browser, dashboard: str, traffic: Settings
-) -> None:
-    with opened(browser, dashboard) as page:
+def test_a_refresh_keeps_the_zoom_and_a_hidden_tab_asks_nothing(browser: Browser, screen: str) -> None:
+    with opened(browser, screen) as page:
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         shows(page, "spend", "acme", "globex")
