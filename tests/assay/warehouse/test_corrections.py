@@ -22,8 +22,8 @@ def client(built: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]
     with connect(built) as found:
         found.command(
             "INSERT INTO llm_traces (tenant_id, model, prompt_template_version, timestamp, trace_id, span_id,"
-            " status, prompt_tokens, completion_tokens, cached_tokens, billed, cost_usd, cost_status, latency_ms,"
-            " retention_start) "
+            " status, prompt_tokens, completion_tokens, cached_tokens, billed, cost_usd, cost_status,"
+            " latency_ms, retention_start) "
             "SELECT if(number % 2 = 0, 'a', 'b'), 'm', 'v', now64(6, 'UTC') - toIntervalHour(number * 2), "
             "toString(number), 's', 'ok', 100 + number, 10, 50, true, "
             "if(number % 10 = 0, NULL, toDecimal128('0.01', 12)), if(number % 10 = 0, 'unpriced', 'priced'), "
@@ -94,7 +94,7 @@ def test_repeated_under_the_same_id_it_does_nothing(client: Client) -> None:
     assert reprice(client, "once") == ROWS // 2
     assert assert_all_agree(client) == after
     events = client.query("SELECT event FROM corrections ORDER BY event").result_rows
-    assert events == [("applied",), ("staged",)]
+    assert events == [("applied",), ("progress",), ("progress",), ("staged",)]
 
 
 def test_survives_merges(client: Client) -> None:
@@ -107,7 +107,7 @@ def test_survives_merges(client: Client) -> None:
 
 
 class _Broken:
-    """A client whose server is gone at the n-th insert of a chunk: before that arrives, or before its answer."""
+    """A client whose server goes at the n-th insert of a chunk: before it arrives, or before its answer."""
 
     def __init__(self, client: Client, at: int, *, arrives: bool) -> None:
         self._client = client
@@ -143,6 +143,47 @@ def test_a_crash_in_the_middle_is_resumed(client: Client, at: int, arrives: bool
     ).result_rows == [(0,)]
 
 
+def test_resumed_late_no_chunk_is_repeated(client: Client) -> None:
+    """The store forgets the tokens of old inserts."""
+    with pytest.raises(ConnectionError):
+        reprice(_Broken(client, 3, arrives=False), "cut")  # type: ignore[arg-type]
+    client.command("ALTER TABLE llm_traces MODIFY SETTING non_replicated_deduplication_window = 0")
+    assert corrections.resume(client) == ["cut"]
+    assert assert_all_agree(client)[0][3] == Decimal("0.6")
+
+
+def test_what_somebody_is_at_work_on_is_left_to_him(client: Client) -> None:
+    with pytest.raises(ConnectionError):
+        reprice(_Broken(client, 2, arrives=False), "cut")  # type: ignore[arg-type]
+    assert corrections.resume(client, idle_s=60) == []
+    assert corrections.resume(client) == ["cut"]
+
+
+def test_two_that_finish_the_same_correction_agree(client: Client) -> None:
+    """The one that comes second finds it applied and its rows gone."""
+
+    class Overtaken(_Broken):
+        def command(self, sql: str, **options: Any) -> Any:
+            if sql.startswith("INSERT INTO llm_traces"):
+                self._left -= 1
+                if self._left == 0:
+                    done = self._client.command(sql, **options)
+                    assert corrections.resume(self._client) == ["both"]
+                    return done
+            return self._client.command(sql, **options)
+
+    reprice(Overtaken(client, 2, arrives=True), "both")  # type: ignore[arg-type]
+    assert assert_all_agree(client)[0][3] == Decimal("0.6")
+    assert client.query("SELECT countIf(event = 'applied') FROM corrections").result_rows == [(1,)]
+
+
+def test_a_crash_between_the_record_and_the_end_leaves_no_rows_behind(client: Client) -> None:
+    reprice(client, "done")
+    client.command("CREATE TABLE correction_done ENGINE = MergeTree ORDER BY tuple() AS SELECT 1 AS x")
+    assert corrections.resume(client) == []
+    assert client.query("EXISTS correction_done").result_rows == [(0,)]
+
+
 def test_an_erased_tenant_is_nowhere(client: Client) -> None:
     erased = corrections.erase(
         client, "llm_traces", correction_id="gone", where="tenant_id = 'a'", reason="asked to", actor="test"
@@ -154,13 +195,14 @@ def test_an_erased_tenant_is_nowhere(client: Client) -> None:
     assert client.query("SELECT countIf(tenant_id = 'a') FROM llm_traces").result_rows == [(0,)]
 
 
-def test_the_guard_is_held_for_every_chunk(client: Client) -> None:
+def test_the_guard_is_held_throughout(client: Client) -> None:
     held = []
 
     @contextmanager
     def guard() -> Iterator[None]:
-        held.append(True)
+        held.append("taken")
         yield
+        held.append("given back")
 
     corrections.correct(
         client,
@@ -172,7 +214,7 @@ def test_the_guard_is_held_for_every_chunk(client: Client) -> None:
         actor="test",
         guard=guard,
     )
-    assert len(held) == 1 + 3, "once for choosing the rows, once for each of 20 rows in chunks of 7"
+    assert held == ["taken", "given back"], "once, from choosing the rows until the last of 20 in chunks of 7"
 
 
 @pytest.mark.parametrize(
