@@ -199,4 +199,4 @@ def _quality_note(scores: Row, evaluator: Evaluator | None) -> str:
     if evaluator is None:
         return ""
     judged = format.count(scores.get("evaluation_count")) or "0"
-    return f"{judged} scores by {evaluator.label}"
+    return f"{judged} scores"

@@ -58,7 +58,7 @@ def test_figures_of_the_shown_window() -> None:
     }
     assert all(tile.known for tile in found.values())
     assert found["request_count"].note == "1.5% errors"
-    assert found["quality_mean"].note == "50 scores by judge 2"
+    assert found["quality_mean"].note == "50 scores"
 
 
 def test_changes_from_the_window_before() -> None:
