@@ -212,10 +212,7 @@ class Collector:
 
     async def _body(self, request: Request, path: str) -> bytes:
         if self.backlog.full:
-            raise QueueUnavailableError(
-                f"{self.backlog.current.entries} batches wait for the writer, the most allowed is "
-                f"{self._settings.queue_max_entries}"
-            )
+            raise QueueUnavailableError(self.backlog.why_full)
         request.state.body_bytes = 0
 
         def take(size: int) -> None:
@@ -304,7 +301,7 @@ class Collector:
     async def _readyz(self, _request: Request) -> Response:
         found = await self.backlog.refresh()
         queue = found.error or (
-            f"full: {found.entries} batches wait" if self.backlog.full else f"ok: {found.entries} batches"
+            f"full: {self.backlog.why_full}" if self.backlog.full else f"ok: {found.entries} batches"
         )
         ready = not found.error and not self.backlog.full
         checks = {

@@ -13,6 +13,9 @@ from redis.exceptions import RedisError, ResponseError
 from assay.collector.queue import GROUP, STREAM
 
 INTERVAL_S: Final = 1.0
+# The writer writes into the queue's memory too before it can take anything out: a queue that is full to the
+# brim would never empty. A fifth is more than arrives between two looks.
+MEMORY_SHARE: Final = 0.8
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Backlog:
         lag: batches that no writer has read yet; None before the writer's group exists.
         pending: batches that a writer has read and not yet stored.
         oldest_s: age of the oldest batch that is not stored; None when all are.
+        memory: share of the queue's memory limit that is used; None where there is no limit.
         durability: what an acknowledgement is worth.
     """
 
@@ -33,6 +37,7 @@ class Backlog:
     lag: int | None = None
     pending: int = 0
     oldest_s: float | None = None
+    memory: float | None = None
     durability: str = ""
 
 
@@ -45,7 +50,8 @@ async def look(client: redis.asyncio.Redis) -> Backlog:
             pipe.xinfo_groups(STREAM)
             pipe.xpending(STREAM, GROUP)
             pipe.config_get("append*")
-            now, entries, groups, pending, config = await pipe.execute(raise_on_error=False)
+            pipe.info("memory")
+            now, entries, groups, pending, config, memory = await pipe.execute(raise_on_error=False)
         for answer in (now, entries):
             if isinstance(answer, RedisError):
                 return Backlog(error=str(answer))
@@ -59,6 +65,7 @@ async def look(client: redis.asyncio.Redis) -> Backlog:
         lag=_lag(group, entries),
         pending=int(group["pending"]) if group else 0,
         oldest_s=None if oldest is None else max(0.0, seconds - oldest / 1000),
+        memory=_share(memory),
         durability=_durability(config),
     )
 
@@ -89,6 +96,12 @@ async def _oldest(
         for entry_id, _ in await client.xrange(STREAM, min=after, count=1) or ():
             found.append(_milliseconds(entry_id))
     return min(found, default=None)
+
+
+def _share(memory: Any) -> float | None:
+    if isinstance(memory, RedisError) or not memory.get("maxmemory"):
+        return None
+    return float(memory["used_memory"]) / float(memory["maxmemory"])
 
 
 def _durability(config: Any) -> str:
@@ -147,5 +160,18 @@ class BacklogWatch:
 
     @property
     def full(self) -> bool:
-        """Whether more batches wait than may."""
-        return self.current.entries >= self._max_entries
+        """Whether no more may wait."""
+        return bool(self.why_full)
+
+    @property
+    def why_full(self) -> str:
+        """Why no more may wait; empty while they may."""
+        found = self.current
+        if found.entries >= self._max_entries:
+            return f"{found.entries} batches wait for the writer, the most allowed is {self._max_entries}"
+        if found.memory is not None and found.memory >= MEMORY_SHARE:
+            return (
+                f"{found.entries} batches wait for the writer and the queue's memory (maxmemory) is "
+                f"{found.memory:.0%} full, the most allowed is {MEMORY_SHARE:.0%}"
+            )
+        return ""
