@@ -31,8 +31,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import redis
 from clickhouse_connect.driver.client import Client
 
+from assay.collector.queue import STREAM
 from assay.dashboard.overview import queries
 from assay.dashboard.overview.selection import Selection
 from assay.settings import Settings
@@ -104,6 +106,7 @@ def full_speed(
 ) -> dict[str, Any]:
     """Send as fast as the collector answers; wait until every span is in the one-minute rollup."""
     templates = [Template(protocol, batch, seed) for seed in range(_TEMPLATES)]
+    _until(lambda: _queued(pipeline.settings) == 0, "what was sent before")
     before = _counted(client)
     used = _processor_s(pipeline)
     began = time.perf_counter()
@@ -171,6 +174,11 @@ def _processor_s(pipeline: Pipeline) -> dict[str, float]:
 
 def _counted(client: Client) -> int:
     return int(client.query("SELECT sum(request_count) FROM llm_kpi_1min").first_row[0] or 0)
+
+
+def _queued(settings: Settings) -> int:
+    with redis.Redis.from_url(settings.redis) as queue:
+        return int(queue.xlen(STREAM))
 
 
 def _until(condition: Callable[[], bool], what: str) -> None:

@@ -89,3 +89,17 @@ def test_of_several_logs_the_newest_counts(tmp_path: Path) -> None:
     assert forget_unfinished(tmp_path) == 1
     assert (folder / "deduplication_log_9.txt").read_text() == "1\tall_8_8_0\ta\n"
     assert (folder / "deduplication_log_10.txt").read_text() == ""
+
+
+def test_sync_reaches_the_tables(tmp_path: Path) -> None:
+    port = free_port()
+    argv = python("assay.warehouse.embedded", "--data-dir", str(tmp_path), "--port", str(port), "--sync")
+    url = f"http://127.0.0.1:{port}"
+    with (
+        running(argv, ready=answers(f"{url}/ping"), log=tmp_path / "log"),
+        clickhouse_connect.get_client(dsn=f"{url}/default", autogenerate_session_id=False) as client,
+    ):
+        rows = client.query(
+            "SELECT name, value FROM system.merge_tree_settings WHERE name LIKE 'fsync%' AND value = '1'"
+        ).result_rows
+        assert {name for name, _ in rows} == {"fsync_after_insert", "fsync_part_directory"}
