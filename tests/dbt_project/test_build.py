@@ -14,7 +14,11 @@ from assay.warehouse.client import connect
 from assay.warehouse.dbt import DbtError, run_dbt
 from tests.support.days import NOON, call, insert
 
-ROLLUPS = ("llm_kpi_1min", "llm_kpi_1h", "llm_kpi_1d", "llm_quality_1min", "llm_quality_1h", "llm_quality_1d")
+ROLLUPS = (
+    *("llm_kpi_1min", "llm_kpi_1h", "llm_kpi_1d"),
+    *("llm_quality_1min", "llm_quality_1h", "llm_quality_1d"),
+    "llm_spend_15min",
+)
 
 
 def outcome(target: Path) -> dict[str, str]:
@@ -38,7 +42,7 @@ def counted(settings: Settings) -> dict[str, int]:
     with connect(settings) as client:
         return {
             name: client.query(
-                f"SELECT sum({'request_count' if 'kpi' in name else 'evaluation_count'}) FROM {name}"
+                f"SELECT sum({'evaluation_count' if 'quality' in name else 'request_count'}) FROM {name}"
             ).result_rows[0][0]
             for name in ROLLUPS
         }

@@ -1,0 +1,236 @@
+{#- What a token of each class cost in a month, from the calls themselves. Cost is a sum of tokens times rates, so the -#}
+{#- rates solve its normal equations: exactly, where one price held all month. Where none did (the price changed, or -#}
+{#- depends on the length of the prompt), a residual is left, and the rates are not known. -#}
+{%- macro token_rates(spend) -%}
+{%- set classes = token_classes() | map('first') | list %}
+{%- set key = 'month, tenant_id, provider, model, response_model, pricing_tier' %}
+with spend as (
+
+    select
+        *,
+        -- Each row once for its tenant, whose prices may be its own, and once for all tenants together.
+        arrayJoin(['', toString(tenant_id)]) as rates_of
+    from {{ spend }}
+    where is_priced
+
+),
+
+observed as (
+
+    select
+        toStartOfMonth(period_start) as month,
+        rates_of,
+        provider,
+        model,
+        response_model,
+        pricing_tier,
+        toFloat64(sum(spend.cost_usd)) as cost
+        {%- for class, column in token_classes() %},
+        toFloat64(sum(spend.{{ column }})) as {{ class }}
+        {%- endfor %}
+    from spend
+    group by month, rates_of, provider, model, response_model, pricing_tier, spend.tenant_id, spend.period_start
+    having sum(spend.request_count) > 0
+
+),
+
+equations_0 as (
+
+    select
+        month,
+        rates_of as tenant_id,
+        provider,
+        model,
+        response_model,
+        pricing_tier,
+        count() as observations,
+        true as is_solvable,
+        sum(observed.cost * observed.cost) as squares
+        {%- for row in classes %},
+        sum(observed.{{ row }} * observed.{{ row }}) as used_{{ row }},
+        sum(observed.{{ row }} * observed.cost) as b_{{ row }}
+        {%- for column in classes %},
+        -- A class that nobody used has no rate: its equation is 1 × rate = 0.
+        sum(observed.{{ row }} * observed.{{ column }}){% if row == column %} + (used_{{ row }} = 0){% endif %} as a_{{ row }}_{{ column }}
+        {%- endfor %}
+        {%- endfor %}
+    from observed
+    group by {{ key }}
+
+),
+{%- for pivot in classes %}
+{%- set equations = 'equations_%d' % loop.index0 %}
+
+-- Gauss-Jordan: {{ pivot }} leaves every equation but its own. Symmetric and positive definite, so no row is swapped.
+equations_{{ loop.index }} as (
+
+    select
+        {{ key }},
+        observations,
+        squares,
+        -- What is left of a class that the others explain wholly is noise.
+        {{ equations }}.is_solvable
+        and (used_{{ pivot }} = 0 or a_{{ pivot }}_{{ pivot }} > 1e-8 * used_{{ pivot }}) as is_solvable
+        {%- for row in classes %},
+        used_{{ row }},
+        {%- if row == pivot %}
+        b_{{ row }}
+        {%- else %}
+        {{ equations }}.b_{{ row }} - {{ equations }}.a_{{ row }}_{{ pivot }} * {{ equations }}.b_{{ pivot }}
+        / {{ equations }}.a_{{ pivot }}_{{ pivot }} as b_{{ row }}
+        {%- endif %}
+        {%- for column in classes %},
+        {%- if row == pivot %}
+        a_{{ row }}_{{ column }}
+        {%- else %}
+        {{ equations }}.a_{{ row }}_{{ column }} - {{ equations }}.a_{{ row }}_{{ pivot }}
+        * {{ equations }}.a_{{ pivot }}_{{ column }} / {{ equations }}.a_{{ pivot }}_{{ pivot }} as a_{{ row }}_{{ column }}
+        {%- endif %}
+        {%- endfor %}
+        {%- endfor %}
+    from {{ equations }}
+
+),
+{%- endfor %}
+
+solved as (
+
+    select
+        {{ key }},
+        observations,
+        is_solvable
+        {%- for class in classes %},
+        -- To the pico-dollar: finer than that no price is stored.
+        if(used_{{ class }} > 0 and is_solvable, round(1e12 * b_{{ class }} / a_{{ class }}_{{ class }}), null) as {{ class }}_pico
+        {%- endfor %}
+    from equations_{{ classes | length }}
+
+),
+
+-- Judged by what they say of every quarter hour, not by the equations that they come from.
+residuals as (
+
+    select
+        {{ key }},
+        max(abs(
+            observed.cost
+            - 1e-12 * (
+                {%- for class in classes %}
+                observed.{{ class }} * ifNull(solved.{{ class }}_pico, 0){% if not loop.last %} +{% endif %}
+                {%- endfor %}
+            )
+        ) / greatest(observed.cost, 1e-9)) as worst
+    from observed
+    inner join solved
+        on
+            observed.rates_of = solved.tenant_id
+            {%- for name in ['month', 'provider', 'model', 'response_model', 'pricing_tier'] %}
+            and observed.{{ name }} = solved.{{ name }}
+            {%- endfor %}
+    group by {{ key }}
+
+)
+
+select
+    {{ key }},
+    solved.observations as observations,
+    solved.is_solvable and residuals.worst < 1e-4 as is_exact
+    {%- for class in classes %},
+    if(
+        is_exact and isNotNull(solved.{{ class }}_pico),
+        toInt64(ifNull(solved.{{ class }}_pico, 0)) * toDecimal128('0.000000000001', 12),
+        null
+    ) as {{ class }}_usd
+    {%- endfor %}
+from solved
+inner join residuals using ({{ key }})
+{%- endmacro -%}
+
+{#- Spend by day with the rates at which its tokens were charged, and what it would have cost as a provider that gets a -#}
+{#- class of tokens wrong bills it. -#}
+{%- macro spend_with_rates(spend, token_rates) -%}
+with spend as (
+
+    select
+        toDate(period_start) as day,
+        toStartOfMonth(period_start) as month,
+        tenant_id,
+        provider,
+        model,
+        response_model,
+        pricing_tier,
+        is_priced,
+        sum(rollup.request_count) as request_count,
+        sum(rollup.cost_usd) as cost_usd
+        {%- for _, column in token_classes() %},
+        sum(rollup.{{ column }}) as {{ column }}
+        {%- endfor %}
+    from {{ spend }} as rollup
+    group by day, month, tenant_id, provider, model, response_model, pricing_tier, is_priced
+    having request_count > 0
+
+),
+
+-- One price for all tenants where that explains every call, else the tenant's own.
+rates as (
+
+    select
+        month,
+        tenant_id,
+        provider,
+        model,
+        response_model,
+        pricing_tier,
+        {%- for class, _ in token_classes() %}
+        {{ class }}_usd{% if not loop.last %},{% endif %}
+        {%- endfor %}
+    from {{ token_rates }}
+    where is_exact
+
+),
+
+keyed as (
+
+    select
+        spend.*,
+        (spend.month, spend.provider, spend.model, spend.response_model) as priced_as
+    from spend
+
+),
+
+rated as (
+
+    select
+        keyed.day as day,
+        keyed.month as month,
+        keyed.tenant_id as tenant_id,
+        keyed.provider as provider,
+        keyed.model as model,
+        keyed.response_model as response_model,
+        keyed.pricing_tier as pricing_tier,
+        keyed.is_priced as is_priced,
+        keyed.request_count as request_count,
+        keyed.cost_usd as cost_usd,
+        {%- for _, column in token_classes() %}
+        keyed.{{ column }} as {{ column }},
+        {%- endfor %}
+        {%- for class, _ in token_classes() %}
+        coalesce(shared.{{ class }}_usd, own.{{ class }}_usd) as {{ class }}_usd,
+        coalesce(shared_standard.{{ class }}_usd, own_standard.{{ class }}_usd) as standard_{{ class }}_usd{% if not loop.last %},{% endif %}
+        {%- endfor %}
+    from keyed
+    {%- for name, tier, tenant in [
+        ('shared', 'keyed.pricing_tier', "''"), ('own', 'keyed.pricing_tier', 'keyed.tenant_id'),
+        ('shared_standard', "'standard'", "''"), ('own_standard', "'standard'", 'keyed.tenant_id')
+    ] %}
+    left join rates as {{ name }}
+        on
+            keyed.priced_as = ({{ name }}.month, {{ name }}.provider, {{ name }}.model, {{ name }}.response_model)
+            and {{ tier }} = {{ name }}.pricing_tier
+            and {{ tenant }} = {{ name }}.tenant_id
+    {%- endfor %}
+
+)
+
+select * from rated
+{%- endmacro -%}

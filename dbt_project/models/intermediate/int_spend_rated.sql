@@ -1,0 +1,1 @@
+{{ spend_with_rates(ref('llm_spend_15min'), ref('int_token_rates')) }}

@@ -1,0 +1,1 @@
+{{ token_rates(ref('llm_spend_15min')) }}

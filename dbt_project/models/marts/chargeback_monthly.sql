@@ -1,0 +1,1 @@
+{{ chargeback(ref('llm_spend_15min'), ref('stg_tenants')) }}
