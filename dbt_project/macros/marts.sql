@@ -1,6 +1,37 @@
-{#- One row per period and series with the aggregate states finalised: the same columns at every grain. -#}
-{%- macro finalised_kpis(kpi, quality) -%}
-with calls as (
+{#- One row per period and series with the aggregate states finalised: the same columns at every grain. Which -#}
+{#- evaluator speaks for quality is decided by the day (`daily_quality`), so that all grains say the same. -#}
+{%- macro finalised_kpis(kpi, quality, daily_quality) -%}
+with evaluators as (
+
+    select
+        toDate(period_start) as day,
+        tenant_id,
+        evaluator,
+        evaluator_version,
+        sum(daily.evaluation_count) as scores,
+        sum(daily.unknown_count) as unknown
+    from {{ daily_quality }} as daily
+    group by day, tenant_id, evaluator, evaluator_version
+    having scores > 0 or unknown > 0
+
+),
+
+-- Scores of different evaluators, or versions, are never mixed: one of them speaks for a tenant's day.
+primary_evaluators as (
+
+    select
+        day,
+        tenant_id,
+        argMax(
+            (evaluator, evaluator_version),
+            (scores > 0, evaluator = '{{ var("primary_evaluator") }}', scores, unknown, evaluator_version)
+        ) as chosen
+    from evaluators
+    group by day, tenant_id
+
+),
+
+calls as (
 
     select
         period_start,
@@ -25,8 +56,13 @@ judged as (
         sum({{ quality }}.unknown_count) as sum_unknown_count,
         sum({{ quality }}.score_weight) as sum_score_weight,
         sum({{ quality }}.weighted_score) as sum_weighted_score,
-        sumMap(score_histogram) as sum_score_histogram
+        sumMap(score_histogram) as sum_score_histogram,
+        any(evaluator) as sum_evaluator,
+        any(evaluator_version) as sum_evaluator_version
     from {{ quality }}
+    where
+        (toDate(period_start), tenant_id, (evaluator, evaluator_version))
+        in (select tuple(day, tenant_id, chosen) from primary_evaluators)
     group by period_start, {{ series() }}
 
 ),
@@ -73,7 +109,9 @@ finalised as (
         sum_evaluation_count as evaluation_count,
         sum_unknown_count as unknown_count,
         if(has_scores, sum_weighted_score / sum_score_weight, null) as quality_mean,
-        assay_score_quantile(sum_score_histogram, 0.5) as quality_p50
+        assay_score_quantile(sum_score_histogram, 0.5) as quality_p50,
+        sum_evaluator as quality_evaluator,
+        sum_evaluator_version as quality_evaluator_version
     from joined
 
 )

@@ -86,7 +86,7 @@ def test_lineage_is_one_graph(repository: dg.RepositoryDefinition) -> None:
         return {key.to_user_string() for key in graph.get(dg.AssetKey(name)).parent_keys}
 
     assert parents("llm_kpi_1min") == {"llm_traces"}
-    assert parents("kpi_hourly") == {"llm_kpi_1h", "llm_quality_1h"}
+    assert parents("kpi_hourly") == {"llm_kpi_1h", "llm_quality_1h", "llm_quality_1d"}
     assert parents("ewma_baselines") == {"llm_kpi_1h", "llm_quality_1h"}
     assert parents("alerts") == {"llm_kpi_1min", "llm_quality_1min", "ewma_baselines"}
 

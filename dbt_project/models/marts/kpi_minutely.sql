@@ -1,1 +1,1 @@
-{{ finalised_kpis(ref('llm_kpi_1min'), ref('llm_quality_1min')) }}
+{{ finalised_kpis(ref('llm_kpi_1min'), ref('llm_quality_1min'), ref('llm_quality_1d')) }}

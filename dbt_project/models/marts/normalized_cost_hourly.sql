@@ -1,0 +1,1 @@
+{{ normalized_cost(ref('llm_kpi_1h'), ref('int_task_complexity')) }}
