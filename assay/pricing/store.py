@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 from clickhouse_connect.driver.client import Client
 
-from assay.pricing.overrides import Override
-from assay.pricing.table import PriceTable, from_rows
+from assay.pricing.overrides import Override, OverrideError
+from assay.pricing.table import PriceTable
 
 # Both kinds of rows, by dbt; before dbt has built anything there are only those added at run time.
 _BOTH: Final = "price_table"
@@ -20,18 +21,30 @@ _COLUMNS: Final = (
 )
 
 
-def load(client: Client) -> PriceTable:
+def load(client: Client, refused: Callable[[OverrideError], None] | None = None) -> PriceTable:
     """The price table as it stands now.
 
+    Args:
+        client: of the store.
+        refused: told of rows that cannot be (somebody inserted them by hand), which are left out then.
+
     Raises:
-        OverrideError: a row of the store that cannot be.
+        OverrideError: a row that cannot be, and nobody is to be told.
     """
     known = client.query(
         "SELECT name FROM system.tables WHERE database = currentDatabase() AND name = {name:String}",
         parameters={"name": _BOTH},
     ).result_rows
     found = client.query(f"SELECT {', '.join(_COLUMNS)} FROM {_BOTH if known else _ADDED}")
-    return from_rows({name: _aware(value) for name, value in row.items()} for row in found.named_results())
+    rows = []
+    for row in found.named_results():
+        try:
+            rows.append(Override(**{name: _aware(value) for name, value in row.items()}))
+        except OverrideError as error:
+            if refused is None:
+                raise
+            refused(error)
+    return PriceTable(rows)
 
 
 def add(client: Client, row: Override) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,18 +158,3 @@ def _microseconds(moment: datetime) -> int:
 
 
 LIST_PRICES: Final = PriceTable()
-
-
-def from_rows(rows: Iterable[Mapping[str, Any]]) -> PriceTable:
-    """The table of rows as the store gives them.
-
-    Raises:
-        OverrideError: a row that cannot be; the message has its model and class.
-    """
-    return PriceTable(Override(**row) for row in rows)
-
-
-def with_row(table: PriceTable, row: Override) -> PriceTable:
-    """The table as it would be with one more row, noted after all the others."""
-    latest = max((r.noted_at for r in table.rows), default=EPOCH)
-    return PriceTable([*table.rows, replace(row, noted_at=max(latest + _MICROSECOND, datetime.now(UTC)))])

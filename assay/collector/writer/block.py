@@ -19,6 +19,7 @@ from assay.collector.writer.parking import Parked, Parking
 from assay.collector.writer.store import Store, Stored
 from assay.contracts.records import Evaluation, Feedback
 from assay.pricing.columns import Bools, Ints
+from assay.pricing.table import PriceTable
 
 
 class Note(msgspec.Struct, array_like=True):
@@ -28,11 +29,13 @@ class Note(msgspec.Struct, array_like=True):
         entries: ids in the stream.
         fresh: per kind with an identity, which rows are new, as packed bits.
         corrected: stored spans that the block takes out of the count.
+        prices: version of the price table that it is priced with.
     """
 
     entries: list[str]
     fresh: dict[str, bytes]
     corrected: list[Stored]
+    prices: str = ""
 
 
 @dataclass
@@ -53,16 +56,17 @@ class Block:
 
 @dataclass(frozen=True)
 class Decision:
-    """Which rows of a block count."""
+    """Which rows of a block count, and at which prices."""
 
     fresh: dict[str, Bools]
     lineage: Lineage
     corrected: list[Stored]
+    prices: PriceTable
 
     def note(self, block: Block) -> Note:
         """The decision as it survives a crash."""
         packed = {kind: np.packbits(rows).tobytes() for kind, rows in self.fresh.items()}
-        return Note(block.entry_ids, packed, self.corrected)
+        return Note(block.entry_ids, packed, self.corrected, self.prices.version)
 
 
 @dataclass
@@ -83,7 +87,7 @@ class Build:
         return sum(rows.num_rows for name, rows in self.tables if name != "ingest_identity")
 
 
-def decide(block: Block, store: Store, parked: Parking) -> Decision:
+def decide(block: Block, store: Store, parked: Parking, prices: PriceTable) -> Decision:
     """Ask the store which rows are new. Only valid while the lock is held."""
     fresh = identity.fresh(store, list(block.identities.values()))
     for kind in ("evaluation", "feedback", "outcome", "label"):
@@ -92,13 +96,13 @@ def decide(block: Block, store: Store, parked: Parking) -> Decision:
             waiting = parked.present([parking.member(kind, value) for value in hashes])
             fresh[kind] &= ~np.array(waiting, np.bool_)
     found = _lineage(block, fresh, store)
-    return Decision(fresh, found, lineage.billed_only(store, found.repeating))
+    return Decision(fresh, found, lineage.billed_only(store, found.repeating), prices)
 
 
-def recall(block: Block, note: Note, store: Store) -> Decision:
+def recall(block: Block, note: Note, store: Store, prices: PriceTable) -> Decision:
     """The decision that was noted before a crash."""
     fresh = {kind: _unpacked(packed, len(block.batch.kinds[kind])) for kind, packed in note.fresh.items()}
-    return Decision(fresh, _lineage(block, fresh, store), note.corrected)
+    return Decision(fresh, _lineage(block, fresh, store), note.corrected, prices)
 
 
 def build(block: Block, decision: Decision, store: Store) -> Build:
@@ -188,7 +192,9 @@ class _Builder:
         records, entries, times, retention = self._rows("span")
         if records:
             billed = self._decision.lineage.billed
-            table = spans.trace_table(records, entries, times, retention, billed, self._now)
+            table = spans.trace_table(
+                records, entries, times, retention, billed, self._now, self._decision.prices
+            )
             corrections = lineage.corrections(self._store, self._decision.corrected)
             if corrections is not None:
                 table = pa.concat_tables([corrections, table.cast(corrections.schema)])

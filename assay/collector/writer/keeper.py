@@ -14,6 +14,7 @@ from redis.lock import Lock
 from assay.collector.queue import GROUP, STREAM
 from assay.collector.writer import keys
 from assay.collector.writer.intake import ALIVE_MS
+from assay.collector.writer.lock import renew
 
 _BEAT_S: Final = 1.5
 _log = logging.getLogger("assay.writer")
@@ -71,7 +72,7 @@ class Keeper:
 
     def _beat(self) -> None:
         self._client.set(keys.alive(self._status.consumer), 1, px=ALIVE_MS)
-        self._renew()
+        renew(self._lock)
         waiting, pending = _backlog(self._client)
         seconds, micros = self._client.time()
         self._client.hset(
@@ -86,16 +87,6 @@ class Keeper:
                 "pending": pending,
             },
         )
-
-    def _renew(self) -> None:
-        # The writer may release the lock between the question and the renewal: then there is nothing to
-        # renew.
-        if self._lock.local.token is None:
-            return
-        try:
-            self._lock.reacquire()
-        except redis.exceptions.LockError:
-            return
 
 
 def _backlog(client: redis.Redis) -> tuple[int, int]:

@@ -8,6 +8,8 @@ from assay.collector.queue import GROUP, STREAM
 
 LOCK: Final = "assay:writer:lock"
 NOTE: Final = "assay:writer:note"
+# Exists while a correction is under way, and after one was cut off.
+CORRECTING: Final = "assay:writer:correcting"
 STATUS: Final = "assay:writer:status"
 PARKED: Final = "assay:writer:parked"
 PARKED_DUE: Final = "assay:writer:parked:due"

@@ -15,20 +15,17 @@ import pyarrow as pa
 import redis
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from redis.lock import Lock
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential, wait_random
 
-from assay.collector.writer import keys
+from assay.collector.writer import lock
 from assay.collector.writer.batch import Batch, decode
 from assay.collector.writer.block import Block, Decision, Note, build, decide, recall
 from assay.collector.writer.intake import Intake
 from assay.collector.writer.keeper import Keeper, Status
 from assay.collector.writer.parking import Parking
+from assay.collector.writer.prices import PriceBook
 from assay.collector.writer.store import Store
 
-# The lease of the lock is renewed while a block is stored. Should it run out all the same, two writers may
-# store the same noted block, which the tables take once: the lease decides about waiting, not about counts.
-LOCK_SECONDS: Final = 6.0
 _TAKE_OVER_S: Final = 2.0
 _RELEASE_S: Final = 0.5
 _log = logging.getLogger("assay.writer")
@@ -73,7 +70,9 @@ class Writer:
         self._store: Store | None = None
         self._intake = Intake(client, consumer, rows=rows, wait_s=wait_s, idle_s=idle_s)
         self._parking = Parking(client)
-        self._lock = Lock(client, keys.LOCK, timeout=LOCK_SECONDS, sleep=0.02, thread_local=False)
+        self._queue = client
+        self._prices = PriceBook(client)
+        self._lock = lock.make(client)
         self._keeper = Keeper(queue(), self.status, self._lock)
         self._stop = threading.Event()
         self._next_take_over = 0.0
@@ -102,7 +101,10 @@ class Writer:
             ClickHouseError, RedisError, ArrowException, OSError, LockLostError: try again.
         """
         store = self._connected()
+        prices = self._prices.current(store.client)
         with self._lock:
+            for correction_id in lock.finish_correction(self._queue, store.client):
+                _log.warning("finished the correction %s, which was cut off", correction_id)
             noted = self._intake.note()
             if noted is not None and noted[0] != token:
                 self._complete(*noted, store)
@@ -111,7 +113,7 @@ class Writer:
                 left = self._still_queued(block)
                 if not left.batch.entries:
                     return
-                decision = decide(left, store, self._parking)
+                decision = decide(left, store, self._parking, prices)
                 body = msgspec.msgpack.encode(decision.note(left))
                 lock_token = self._lock.local.token
                 if lock_token is None or not self._intake.write_note(lock_token, token, body):
@@ -149,7 +151,8 @@ class Writer:
             self._intake.drop_note()
             return
         block = Block.of(decode(raw))
-        self._insert(block, recall(block, note, store), token, store)
+        prices = self._prices.recall(note.prices, store.client)
+        self._insert(block, recall(block, note, store, prices), token, store)
 
     def _still_queued(self, block: Block) -> Block:
         """The block without entries that another writer has stored: it may have thought this one dead."""

@@ -14,6 +14,7 @@ from assay.collector.writer.batch import Entry
 from assay.contracts.records import Span
 from assay.pricing.calls import price
 from assay.pricing.columns import Bools, Calls, Ints, Labels, Units
+from assay.pricing.table import LIST_PRICES, PriceTable
 
 
 def trace_table(
@@ -23,6 +24,7 @@ def trace_table(
     retention_us: Ints,
     billed: Bools,
     ingested_at: datetime,
+    prices: PriceTable = LIST_PRICES,
 ) -> pa.Table:
     """Rows of ``llm_traces``, priced.
 
@@ -33,6 +35,7 @@ def trace_table(
         retention_us: from when each is to be kept: its own time, or that of its load.
         billed: whether each counts.
         ingested_at: time of the block.
+        prices: at which they are priced.
     """
     tokens = [span.tokens for span in spans]
     provider = Labels.of([span.provider for span in spans])
@@ -60,7 +63,8 @@ def trace_table(
             cache_write_1h=_known(cache_write_1h),
             tenant=Labels.of([span.tenant_id for span in spans]),
             units=Units.of([span.units for span in spans]),
-        )
+        ),
+        prices,
     )
     return pa.table(
         {

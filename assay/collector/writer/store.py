@@ -93,6 +93,11 @@ class Store:
         self._client = client
         self._trace_columns: list[str] = []
 
+    @property
+    def client(self) -> Client:
+        """Of the store, for what is not of a block."""
+        return self._client
+
     def insert(self, table: str, rows: pa.Table, token: str) -> None:
         """Insert rows; a second insert with the same token into the same table does nothing."""
         if not rows.num_rows:
