@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import statistics
 import sys
 import tempfile
@@ -25,7 +26,7 @@ from tests.support.pipeline import running_pipeline
 
 async def run(args: argparse.Namespace, directory: Path) -> list[Outcome]:
     outcomes = []
-    async with running_pipeline(directory, writers=args.writers) as pipeline:
+    async with running_pipeline(directory, writers=args.writers, durability=args.durability) as pipeline:
         for number in range(args.rounds):
             plan = Plan(seconds=args.seconds, rate=args.rate, kills=args.kills, seed=args.seed + number)
             outcome = await round_of(pipeline, plan)
@@ -64,8 +65,11 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=1, help="of each service in each round")
     parser.add_argument("--writers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1, help="of the first round")
+    parser.add_argument("--durability", choices=("process", "power"), default="process")
     parser.add_argument("--dir", type=Path, help="keep state and logs here")
     args = parser.parse_args()
+    # The driver reports every connection that a kill breaks.
+    logging.disable(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         outcomes = asyncio.run(run(args, (args.dir or Path(folder)).resolve()))
     found = summary(outcomes)

@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--senders", type=int, default=4)
     parser.add_argument("--batch", type=int, default=500, help="spans per request at full speed")
     parser.add_argument("--only", choices=("acknowledgement", "token_to_row", *PATHS), help="one part alone")
+    parser.add_argument("--durability", choices=("process", "power"), default="process")
     parser.add_argument("--dir", type=Path, help="keep state and logs here")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -64,14 +65,18 @@ def main() -> None:
 
 
 async def run(args: argparse.Namespace, directory: Path) -> dict[str, Any]:
-    async with running_pipeline(directory) as pipeline:
+    async with running_pipeline(directory, durability=args.durability) as pipeline:
         return await asyncio.to_thread(measure, args, pipeline)
 
 
 def measure(args: argparse.Namespace, pipeline: Pipeline) -> dict[str, Any]:
     """Every part that was asked for, the quiet ones first."""
     settings = pipeline.settings
-    result: dict[str, Any] = {"cores": os.cpu_count(), "load_average_before": round(os.getloadavg()[0], 2)}
+    result: dict[str, Any] = {
+        "cores": os.cpu_count(),
+        "load_average_before": round(os.getloadavg()[0], 2),
+        "durability": settings.durability,
+    }
     with connect(settings) as client:
         for protocol in ("native", "otlp"):
             full_speed(pipeline, client, protocol, 2, args.senders, args.batch)
