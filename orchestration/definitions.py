@@ -13,6 +13,8 @@ from orchestration.defs.kpis.assets import dbt_models
 from orchestration.defs.kpis.jobs import dbt_job
 from orchestration.defs.kpis.schedules import daily_dbt_schedule
 from orchestration.defs.kpis.sensors import outside_builds_sensor
+from orchestration.defs.pricing.assets import repriced_traces
+from orchestration.defs.pricing.jobs import reprice_job
 from orchestration.defs.quality.assets import evaluator_calibrations
 from orchestration.defs.quality.jobs import calibration_job
 from orchestration.defs.quality.schedules import weekly_calibration_schedule
@@ -22,9 +24,9 @@ from orchestration.defs.traces.sensors import telemetry_checks_sensor, telemetry
 from orchestration.resources import Store, dbt_resource
 
 defs = dg.Definitions(
-    assets=[*RAW_ASSETS, alerts, dbt_models, ewma_baselines, evaluator_calibrations],
+    assets=[*RAW_ASSETS, alerts, dbt_models, ewma_baselines, evaluator_calibrations, repriced_traces],
     asset_checks=RAW_CHECKS,
-    jobs=[dbt_job, baselines_job, calibration_job],
+    jobs=[dbt_job, baselines_job, calibration_job, reprice_job],
     schedules=[daily_dbt_schedule, daily_baselines_schedule, weekly_calibration_schedule],
     sensors=[telemetry_freshness_sensor, telemetry_checks_sensor, outside_builds_sensor, regression_sensor],
     resources={"store": Store(), "dbt": dbt_resource()},

@@ -17,9 +17,10 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from rich.console import Console
 from rich.table import Table
 
-from assay.cli import console, keys, retention
+from assay.cli import console, keys, prices, retention
 from assay.cli.bench import bench
 from assay.cli.calibrate import calibrate
+from assay.cli.erase import erase_tenant
 from assay.cli.services import CHOICES, everything
 from assay.cli.status import collect
 from assay.cli.up import supervise
@@ -41,11 +42,14 @@ simulate_app = typer.Typer(
 )
 app.add_typer(simulate_app, name="simulate")
 app.command()(calibrate)
+app.command()(erase_tenant)
 app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h"]}
 )(bench)
 app.add_typer(keys.app, name="keys")
 app.add_typer(retention.app, name="retention")
+app.add_typer(prices.app, name="prices")
+app.command("reprice")(prices.reprice_command)
 
 out = Console()
 DataDir = Annotated[Path | None, typer.Option(help="State of the embedded services (ASSAY_DATA_DIR).")]

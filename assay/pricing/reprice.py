@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ from assay.warehouse.corrections import Guard
 _RUN: Final = re.compile(r"[^A-Za-z0-9]")
 # Of a run's name: the ids of its corrections have a number behind it.
 _RUN_LENGTH: Final = 32
+_LOOKS: Final = 3
+_LOOK_S: Final = 0.3
 
 
 class ExpiredError(ValueError):
@@ -98,8 +101,7 @@ def reprice(
     """
     if not dry_run:
         corrections.resume(client, guard=guard)
-    with guard():
-        require_raw_rows(client, first, last, tenant)
+    require_raw_rows(client, first, last, tenant)
     name = _RUN.sub("", run or secrets.token_hex(8))[:_RUN_LENGTH]
     total = Repriced()
     found: dict[tuple[Any, ...], list[Any]] = {}
@@ -122,19 +124,27 @@ def require_raw_rows(client: Client, first: datetime, last: datetime, tenant: st
     Raises:
         ExpiredError: of a day there are fewer; the message names the last such day.
     """
-    rolled = _per_day(client, "llm_kpi_1d", "toDate(period_start)", "sum(request_count)", first, last, tenant)
-    if rolled is None:
-        return
-    raw = (
-        _per_day(client, "llm_traces", "toDate(timestamp)", "sumIf(sign, billed)", first, last, tenant) or {}
-    )
-    short = [day for day, count in rolled.items() if raw.get(day, 0) < count]
+    short = _missing(client, first, last, tenant)
+    for _ in range(_LOOKS):
+        # A block that is just being stored is in one table before the other.
+        if not short:
+            return
+        time.sleep(_LOOK_S)
+        again = _missing(client, first, last, tenant)
+        short = {day: again[day] for day in short.keys() & again.keys()}
     if short:
         day = max(short)
         raise ExpiredError(
-            f"raw rows of {day} have expired ({rolled[day] - raw.get(day, 0)} of {rolled[day]} calls are "
-            f"gone): cost up to that day stays as it was recorded; reprice from {day + timedelta(days=1)}"
+            f"raw rows of {day} have expired ({short[day]} calls are gone): cost up to that day stays "
+            f"as it was recorded; reprice from {day + timedelta(days=1)}"
         )
+
+
+def _missing(client: Client, first: datetime, last: datetime, tenant: str | None) -> dict[date, int]:
+    """By day, calls that the rollups count and the raw table does not have."""
+    rolled = _per_day(client, "llm_kpi_1d", "toDate(period_start)", "sum(request_count)", first, last, tenant)
+    raw = _per_day(client, "llm_traces", "toDate(timestamp)", "sumIf(sign, billed)", first, last, tenant)
+    return {day: count - raw.get(day, 0) for day, count in rolled.items() if raw.get(day, 0) < count}
 
 
 def _per_day(
@@ -145,13 +155,13 @@ def _per_day(
     first: datetime,
     last: datetime,
     tenant: str | None,
-) -> dict[date, int] | None:
-    """Calls by day, of whole days; None where the relation does not exist."""
+) -> dict[date, int]:
+    """Calls by day, of whole days; none where the relation does not exist."""
     if not client.query(
         "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = {name:String}",
         parameters={"name": relation},
     ).result_rows[0][0]:
-        return None
+        return {}
     rows = client.query(
         f"SELECT {day} AS day, {count} AS calls FROM {relation} "
         "WHERE day BETWEEN {first:Date} AND {last:Date} "

@@ -69,5 +69,6 @@ def run_dbt(
 def build(
     settings: Settings, *, arguments: Sequence[str] = (), project: Path = PROJECT, target: Path | None = None
 ) -> str:
-    """Create what is missing of rollups and marts; what exists is kept."""
-    return run_dbt(settings, "run", *arguments, project=project, target=target)
+    """Create what is missing of rollups and marts, and load the seeds; what exists is kept."""
+    without = [part for kind in ("test", "unit_test") for part in ("--exclude-resource-type", kind)]
+    return run_dbt(settings, "build", *without, *arguments, project=project, target=target)

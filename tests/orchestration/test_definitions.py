@@ -25,10 +25,11 @@ def repository(definitions: dg.Definitions) -> dg.RepositoryDefinition:
 def test_assets(repository: dg.RepositoryDefinition) -> None:
     """Raw tables, every dbt model by its file's name, and what Python computes."""
     graph = repository.asset_graph
-    models = {path.stem for path in (PROJECT / "models").rglob("*.sql")}
+    models = _models()
     assert {k.to_user_string() for k in graph.materializable_asset_keys} == models | {
         "ewma_baselines",
         "evaluator_calibrations",
+        "repriced_traces",
     }
     watched = {k.to_user_string() for k in graph.external_asset_keys}
     assert watched >= RAW | {"alerts"}
@@ -75,6 +76,7 @@ def test_sensors_schedules_jobs(repository: dg.RepositoryDefinition) -> None:
         "dbt_job",
         "baselines_job",
         "calibration_job",
+        "reprice_job",
     }
 
 
@@ -105,7 +107,7 @@ def test_freshness_policies(repository: dg.RepositoryDefinition) -> None:
 def test_dbt_job_covers_everything_of_dbt(repository: dg.RepositoryDefinition) -> None:
     """Every model, and nothing else."""
     selected = repository.get_job("dbt_job").asset_layer.executable_asset_keys
-    models = {path.stem for path in (PROJECT / "models").rglob("*.sql")}
+    models = _models()
     assert {key.to_user_string() for key in selected} == models
 
 
@@ -126,6 +128,10 @@ def test_validation_on_a_clean_checkout(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "All code locations passed validation" in done.stdout
+
+
+def _models() -> set[str]:
+    return {p.stem for p in [*(PROJECT / "models").rglob("*.sql"), *(PROJECT / "seeds").rglob("*.csv")]}
 
 
 def _manifest(repository: dg.RepositoryDefinition) -> dict[str, dict[str, dict[str, str]]]:

@@ -14,6 +14,9 @@ from assay.pricing import store
 from assay.pricing.table import PriceTable
 
 REFRESH_S: Final = 10.0
+# Rows are only ever added, but while dbt loads those of the project anew, there are none of them for a
+# moment.
+_AGAIN_S: Final = 1.0
 # Longer than a block stays unfinished: a writer that is down over a long weekend.
 _KEPT_S: Final = 7 * 86_400
 _log = logging.getLogger("assay.writer")
@@ -38,6 +41,7 @@ class PriceBook:
         self._queue = queue
         self._table: PriceTable | None = None
         self._next = 0.0
+        self._doubted = ""
 
     def current(self, client: Client) -> PriceTable:
         """The prices to begin a block with.
@@ -69,6 +73,11 @@ class PriceBook:
             if self._table is None:
                 raise
             _log.warning("prices not refreshed: %s", str(error).split("\n")[0][:500])
+            return
+        fewer = self._table is not None and len(found.rows) < len(self._table.rows)
+        if fewer and found.version != self._doubted:
+            self._doubted = found.version
+            self._next = time.monotonic() + _AGAIN_S
             return
         if self._table is None or found.version != self._table.version:
             self._table = found

@@ -33,8 +33,10 @@ class Translator(DagsterDbtTranslator):
         return dg.AssetKey(_PRODUCED_BY.get(name, name) if _is_source(dbt_resource_props) else name)
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
-        """The first folder below ``models``: staging, rollups, marts."""
+        """The first folder below ``models``: staging, rollups, marts; seeds together."""
         folder = dbt_resource_props["fqn"][1]
+        if dbt_resource_props["resource_type"] == "seed":
+            return "seeds"
         return None if _is_source(dbt_resource_props) else folder
 
 

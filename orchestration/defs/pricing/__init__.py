@@ -1,0 +1,1 @@
+"""What past calls cost at what is known of prices now."""
