@@ -1,7 +1,7 @@
 """How long the screens' queries take on a month of busy traffic, while more arrives.
 
-Prints one JSON object: milliseconds per query (p50, p95, p99) over the exact SQL that the overview page sends,
-for the last hour and 30 days, one tenant and all::
+Prints one JSON object: milliseconds per query (p50, p95, p99) over the exact SQL that the overview page
+sends, for the last hour and 30 days, one tenant and all::
 
     python -m benchmarks.query --spans 10000000 --series 4000 --runs 200
 """
