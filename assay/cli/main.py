@@ -17,7 +17,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from rich.console import Console
 from rich.table import Table
 
-from assay.cli import console, keys, prices, retention
+from assay.cli import console, export, keys, prices, retention
 from assay.cli.bench import bench
 from assay.cli.calibrate import calibrate
 from assay.cli.erase import erase_tenant
@@ -46,6 +46,7 @@ app.command()(erase_tenant)
 app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h"]}
 )(bench)
+app.add_typer(export.app, name="export")
 app.add_typer(keys.app, name="keys")
 app.add_typer(retention.app, name="retention")
 app.add_typer(prices.app, name="prices")

@@ -1,0 +1,92 @@
+"""``assay export``: what finance takes away, a month at a time."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final, NoReturn
+
+import typer
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from assay.settings import SettingsError, load_settings
+from assay.warehouse.client import connect
+
+app = typer.Typer(help="Write a month of costs to a file.", no_args_is_help=True, rich_markup_mode=None)
+
+
+class Format(StrEnum):
+    """How the file is written."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+_FORMATS: Final = {Format.CSV: "CSVWithNames", Format.PARQUET: "Parquet"}
+
+# Ordered, so that the same month is the same file.
+_CHARGEBACK: Final = "SELECT * FROM chargeback_monthly WHERE month = {month:Date} ORDER BY tenant_id"
+_FOCUS: Final = (
+    "SELECT * FROM focus_charges WHERE toDate(BillingPeriodStart) = {month:Date} "
+    "ORDER BY ChargePeriodStart, SubAccountId, SkuPriceId"
+)
+
+Month = Annotated[str, typer.Option(help="Which month, for example 2026-11.")]
+As = Annotated[Format, typer.Option("--format", help="How the file is written.")]
+File = Annotated[
+    Path | None,
+    typer.Option(dir_okay=False, help="Where to; what is there is replaced. Unset: standard output."),
+]
+
+
+@app.command()
+def chargeback(month: Month, as_format: As = Format.CSV, file: File = None) -> None:
+    """What each tenant is charged for a month of its own time zone, shared costs included."""
+    _export(_CHARGEBACK, _first_day(month), as_format, file)
+
+
+@app.command()
+def focus(month: Month, as_format: As = Format.CSV, file: File = None) -> None:
+    """A month of charges (UTC) in the columns of the FinOps specification FOCUS 1.2."""
+    _export(_FOCUS, _first_day(month), as_format, file)
+
+
+def _first_day(month: str) -> date:
+    if not re.fullmatch(r"\d{4}-\d{2}", month):
+        raise typer.BadParameter(f"--month {month}: must be a year and a month, for example 2026-11")
+    try:
+        return datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC).date()
+    except ValueError as error:
+        raise typer.BadParameter(f"--month {month}: there is no such month") from error
+
+
+def _export(query: str, month: date, as_format: Format, file: Path | None) -> None:
+    if file is None and as_format is Format.PARQUET and sys.stdout.isatty():
+        raise typer.BadParameter("Parquet is not for a terminal: name a file with --file")
+    try:
+        with connect(load_settings()) as client:
+            content = client.raw_query(query, parameters={"month": month}, fmt=_FORMATS[as_format])
+        if file is None:
+            sys.stdout.buffer.write(content)
+        else:
+            _replace(file, content)
+    except (SettingsError, ClickHouseError, OSError) as error:
+        _fail(str(error))
+
+
+def _replace(file: Path, content: bytes) -> None:
+    """Write beside the file and take its place at the end: whoever reads it never sees half a month."""
+    beside = file.with_name(f".{file.name}.part")
+    try:
+        beside.write_bytes(content)
+        beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _fail(message: str) -> NoReturn:
+    typer.secho(message, fg=typer.colors.RED, err=True)
+    raise typer.Exit(1)

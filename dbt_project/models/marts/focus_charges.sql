@@ -1,0 +1,1 @@
+{{ focus(ref('int_spend_rated'), ref('stg_tenants')) }}

@@ -1,0 +1,97 @@
+"""``assay export`` on the real store."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from assay.cli.main import app
+from assay.settings import Settings, load_settings
+from tests.support.charges import charged
+from tests.support.days import insert
+
+CALLS = [charged(n) for n in range(200)]
+SPENT = sum((c["cost_usd"] for c in CALLS), Decimal(0))
+
+
+@pytest.fixture
+def october(built: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    insert(built, "llm_traces", CALLS)
+    insert(built, "tenants", [{"tenant_id": "org_1", "name": "One, Inc.", "cost_centre": "CC-1"}])
+    monkeypatch.setenv("ASSAY_CLICKHOUSE_URL", built.clickhouse)
+    monkeypatch.setenv("ASSAY_CLICKHOUSE_DATABASE", built.clickhouse_database)
+    load_settings.cache_clear()
+    yield
+    load_settings.cache_clear()
+
+
+def export(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["export", *arguments])
+
+
+def test_csv_on_standard_output(october: None) -> None:
+    done = export("chargeback", "--month", "2025-10")
+    assert done.exit_code == 0, done.output
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [(r["tenant_id"], r["tenant_name"], r["cost_centre"]) for r in rows] == [
+        ("org_0", "org_0", ""),
+        ("org_1", "One, Inc.", "CC-1"),
+        ("org_2", "org_2", ""),
+    ]
+    assert sum(Decimal(r["total_usd"]) for r in rows) == SPENT
+
+
+def test_parquet_in_a_file_keeps_every_digit(october: None, tmp_path: Path) -> None:
+    file = tmp_path / "october.parquet"
+    file.write_text("an old one")
+    done = export("chargeback", "--month", "2025-10", "--format", "parquet", "--file", str(file))
+    assert (done.exit_code, done.stdout) == (0, "")
+    table = pq.read_table(file)
+    assert sum(table["total_usd"].to_pylist()) == SPENT
+    assert [p.name for p in tmp_path.iterdir()] == [file.name]
+
+
+def test_focus_adds_up_to_the_spend_class_by_class(october: None) -> None:
+    done = export("focus", "--month", "2025-10")
+    assert done.exit_code == 0, done.output
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert sum(Decimal(r["BilledCost"]) for r in rows) == SPENT
+    assert {r["SkuMeter"] for r in rows} == {
+        "Input Tokens",
+        "Cached Input Tokens",
+        "Cache Write Tokens",
+        "Cache Write Tokens (1 hour)",
+        "Output Tokens",
+    }
+    for row in rows:
+        quantity, price = Decimal(row["PricingQuantity"]), Decimal(row["ContractedUnitPrice"])
+        assert quantity * price == Decimal(row["ContractedCost"]) == Decimal(row["BilledCost"])
+
+
+def test_a_month_without_calls_has_its_columns_and_no_rows(october: None) -> None:
+    done = export("chargeback", "--month", "2031-01")
+    assert done.exit_code == 0
+    assert done.stdout.startswith('"month","tenant_id"')
+    assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("month", ["2025-13", "2025-1", "october", "2025-10-01"])
+def test_a_month_that_is_none_is_named(month: str) -> None:
+    done = export("chargeback", "--month", month)
+    assert done.exit_code == 2
+    assert "--month" in done.output
+
+
+def test_a_file_that_cannot_be_written_is_an_error_and_leaves_nothing(october: None, tmp_path: Path) -> None:
+    done = export("chargeback", "--month", "2025-10", "--file", str(tmp_path / "none" / "x.csv"))
+    assert done.exit_code == 1
+    assert "none" in done.output
+    assert list(tmp_path.iterdir()) == []
