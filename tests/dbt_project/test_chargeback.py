@@ -86,7 +86,7 @@ amounts = st.integers(1, 10**16)
     untagged=st.none() | amounts,
 )
 @hypothesis_settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_shared_costs_are_shared_out_whole(
     built: Settings, direct: list[int], judge: int | None, untagged: int | None
