@@ -20,12 +20,13 @@ from orchestration.defs.quality.jobs import calibration_job
 from orchestration.defs.quality.schedules import weekly_calibration_schedule
 from orchestration.defs.traces.assets import ASSETS as RAW_ASSETS
 from orchestration.defs.traces.checks import CHECKS as RAW_CHECKS
+from orchestration.defs.traces.expectations import raw_expectations
 from orchestration.defs.traces.sensors import telemetry_checks_sensor, telemetry_freshness_sensor
 from orchestration.resources import Store, dbt_resource
 
 defs = dg.Definitions(
     assets=[*RAW_ASSETS, alerts, dbt_models, ewma_baselines, evaluator_calibrations, repriced_traces],
-    asset_checks=RAW_CHECKS,
+    asset_checks=[*RAW_CHECKS, raw_expectations],
     jobs=[dbt_job, baselines_job, calibration_job, reprice_job],
     schedules=[daily_dbt_schedule, daily_baselines_schedule, weekly_calibration_schedule],
     sensors=[telemetry_freshness_sensor, telemetry_checks_sensor, outside_builds_sensor, regression_sensor],

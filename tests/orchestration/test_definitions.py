@@ -48,6 +48,13 @@ def test_checks(repository: dg.RepositoryDefinition) -> None:
         ("llm_traces", "spans_are_accepted"),
         ("evaluator_calibrations", "evaluators_pass_the_gate"),
         ("llm_evaluations", "last_hour_equals_quality_rollup"),
+        ("llm_traces", "expectations_sound"),
+        ("llm_traces", "expectations_usable"),
+        ("llm_evaluations", "expectations_sound"),
+        ("llm_evaluations", "expectations_usable"),
+        ("end_user_feedback", "expectations_sound"),
+        ("business_outcomes", "expectations_sound"),
+        ("human_labels", "expectations_sound"),
     }
     of_one_model = {
         n["name"]

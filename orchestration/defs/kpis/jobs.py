@@ -5,9 +5,13 @@ from __future__ import annotations
 import dagster as dg
 
 from orchestration.defs.kpis.assets import dbt_models
+from orchestration.defs.traces.expectations import raw_expectations
 
 dbt_job = dg.define_asset_job(
     "dbt_job",
-    selection=dg.AssetSelection.assets(dbt_models) | dg.AssetSelection.checks(dbt_models),
-    description="dbt build: rollups and marts as the project has them now, and every data test.",
+    # Corrupt raw data fails a blocking check, and nothing is built on it.
+    selection=dg.AssetSelection.checks(raw_expectations)
+    | dg.AssetSelection.assets(dbt_models)
+    | dg.AssetSelection.checks(dbt_models),
+    description="Expectations of the raw tables, then dbt build: rollups, marts and every data test.",
 )
