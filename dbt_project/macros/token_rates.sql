@@ -171,64 +171,60 @@ with spend as (
 
 ),
 
--- One price for all tenants where that explains every call, else the tenant's own.
+-- Every exact set of rates of a model's month, by tier and tenant: one look-up a row instead of a join for each.
 rates as (
 
     select
         month,
-        tenant_id,
         provider,
         model,
         response_model,
-        pricing_tier,
-        {%- for class, _ in token_classes() %}
-        {{ class }}_usd{% if not loop.last %},{% endif %}
-        {%- endfor %}
-    from {{ token_rates }}
+        mapFromArrays(
+            groupArray(concat(pricing_tier, '/', exact.tenant_id)),
+            groupArray(tuple(
+                {%- for class, _ in token_classes() %}
+                exact.{{ class }}_usd{% if not loop.last %},{% endif %}
+                {%- endfor %}
+            ))
+        ) as found
+    from {{ token_rates }} as exact
     where is_exact
-
-),
-
-keyed as (
-
-    select
-        spend.*,
-        (spend.month, spend.provider, spend.model, spend.response_model) as priced_as
-    from spend
+    group by month, provider, model, response_model
 
 ),
 
 rated as (
 
     select
-        keyed.day as day,
-        keyed.month as month,
-        keyed.tenant_id as tenant_id,
-        keyed.provider as provider,
-        keyed.model as model,
-        keyed.response_model as response_model,
-        keyed.pricing_tier as pricing_tier,
-        keyed.is_priced as is_priced,
-        keyed.request_count as request_count,
-        keyed.cost_usd as cost_usd,
-        {%- for _, column in token_classes() %}
-        keyed.{{ column }} as {{ column }},
+        spend.day as day,
+        spend.month as month,
+        spend.tenant_id as tenant_id,
+        spend.provider as provider,
+        spend.model as model,
+        spend.response_model as response_model,
+        spend.pricing_tier as pricing_tier,
+        spend.is_priced as is_priced,
+        spend.request_count as request_count,
+        spend.cost_usd as cost_usd
+        {%- for _, column in token_classes() %},
+        spend.{{ column }} as {{ column }}
         {%- endfor %}
-        {%- for class, _ in token_classes() %}
-        coalesce(shared.{{ class }}_usd, own.{{ class }}_usd) as {{ class }}_usd,
-        coalesce(shared_standard.{{ class }}_usd, own_standard.{{ class }}_usd) as standard_{{ class }}_usd{% if not loop.last %},{% endif %}
+        {%- for prefix, tier in [('', 'spend.pricing_tier'), ('standard_', "'standard'")] %}
+        {%- for class, _ in token_classes() %},
+        -- One price for all tenants where that explains every call, else the tenant's own.
+        coalesce(
+            tupleElement(rates.found[concat({{ tier }}, '/')], {{ loop.index }}),
+            tupleElement(rates.found[concat({{ tier }}, '/', spend.tenant_id)], {{ loop.index }})
+        ) as {{ prefix }}{{ class }}_usd
         {%- endfor %}
-    from keyed
-    {%- for name, tier, tenant in [
-        ('shared', 'keyed.pricing_tier', "''"), ('own', 'keyed.pricing_tier', 'keyed.tenant_id'),
-        ('shared_standard', "'standard'", "''"), ('own_standard', "'standard'", 'keyed.tenant_id')
-    ] %}
-    left join rates as {{ name }}
+        {%- endfor %}
+    from spend
+    left join rates
         on
-            keyed.priced_as = ({{ name }}.month, {{ name }}.provider, {{ name }}.model, {{ name }}.response_model)
-            and {{ tier }} = {{ name }}.pricing_tier
-            and {{ tenant }} = {{ name }}.tenant_id
-    {%- endfor %}
+            spend.month = rates.month
+            and spend.provider = rates.provider
+            and spend.model = rates.model
+            and spend.response_model = rates.response_model
 
 )
 
