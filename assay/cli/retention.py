@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -55,11 +56,18 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
     for kept in found:
         table.add_row(
             kept.table,
-            kept.ttl.replace(", ", "\n") or "for good",
+            _in_words(kept.ttl),
             "yes" if kept.ttl == kept.wanted else "no: assay retention apply",
             "\n".join(f"{disk} {size / 1e6:,.1f} MB" for disk, size in kept.bytes_by_disk.items()) or "empty",
         )
     Console().print(table)
+
+
+def _in_words(ttl: str) -> str:
+    steps = re.findall(r"toIntervalDay\((\d+)\)(?: TO VOLUME '(\w+)')?", ttl)
+    return ", ".join(
+        f"{volume} from day {day}" if volume else f"gone after day {day}" for day, volume in steps
+    ) or (ttl or "for good")
 
 
 @contextmanager
