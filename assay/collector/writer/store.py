@@ -131,8 +131,10 @@ class Store:
         """Stored rows of ``llm_traces``, in all the columns that an insert gives."""
         if not self._trace_columns:
             self._trace_columns = [row[0] for row in self._client.query(_TRACE_COLUMNS).result_rows]
-        keys = [np.array(values) for values in zip(*(span[3:] for span in spans), strict=True)]
-        times, traces, hashes = keys[0].astype(np.int64), keys[1].astype(np.uint64), keys[2].astype(np.uint64)
+        # Said which type: numpy takes whole numbers on both sides of 2**63 for floats, and cuts them.
+        times = np.array([span.timestamp_us for span in spans], np.int64)
+        traces = np.array([span.trace_hash for span in spans], np.uint64)
+        hashes = np.array([span.span_hash for span in spans], np.uint64)
         return self._query(
             _ROWS,
             columns=", ".join(self._trace_columns),

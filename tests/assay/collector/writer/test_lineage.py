@@ -60,3 +60,13 @@ def test_another_tenant_with_the_same_ids_changes_nothing(bench: Bench) -> None:
     bench.send("span", span(3, trace_id="t1", span_id="call", parent_span_id="agent", tenant_id="other"))
     bench.drain()
     bench.assert_exact(2)
+
+
+def test_many_parents_at_once(bench: Bench) -> None:
+    """Their hashes lie on both sides of 2**63."""
+    bench.send("span", *(span(number) for number in range(20)))
+    bench.drain()
+    children = (span(100 + n, trace_id=f"t{n}", parent_span_id=f"s{n}") for n in range(20))
+    bench.send("span", *children)
+    bench.drain()
+    bench.assert_exact(40, billed=20)
