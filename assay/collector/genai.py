@@ -137,6 +137,11 @@ TOKENS: Final[dict[str, Names]] = {
         "llm.token_count.prompt_details.cache_write",
         "llm.usage.cache_creation_input_tokens",
     ),
+    # No convention has it yet: Anthropic's own name, under the convention's.
+    "cache_write_1h": (
+        "gen_ai.usage.cache_creation.ephemeral_1h_input_tokens",
+        "gen_ai.usage.cache_write_1h.input_tokens",
+    ),
     "reasoning": (
         "gen_ai.usage.reasoning.output_tokens",
         "gen_ai.usage.reasoning_tokens",

@@ -101,6 +101,7 @@ def anthropic(block: Mapping[str, Any]) -> Tokens:
         completion=_needed(block, "output_tokens"),
         cached=read,
         cache_write=written,
+        cache_write_1h=_count(block, "cache_creation/ephemeral_1h_input_tokens"),
         reasoning=_count(block, "output_tokens_details/thinking_tokens"),
     )
 
@@ -130,6 +131,12 @@ def openai(block: Mapping[str, Any]) -> Tokens:
             "prompt_tokens_details/cache_creation_tokens",
             "input_tokens_details/cache_write_tokens",
             "cache_creation_input_tokens",
+        ),
+        # As LiteLLM writes it.
+        cache_write_1h=_count(
+            block,
+            "prompt_tokens_details/cache_creation_token_details/ephemeral_1h_input_tokens",
+            "cache_creation/ephemeral_1h_input_tokens",
         ),
         reasoning=_count(
             block, "completion_tokens_details/reasoning_tokens", "output_tokens_details/reasoning_tokens"
@@ -184,6 +191,7 @@ def settle(
     cached: int | None,
     cache_write: int | None,
     reasoning: int | None,
+    cache_write_1h: int | None = None,
     total: int | None = None,
     excludes: bool | None = None,
 ) -> dict[str, int]:
@@ -195,6 +203,8 @@ def settle(
     Args:
         excludes: whether ``prompt`` leaves the cache out; None where only the numbers can tell.
     """
+    if cache_write is None:
+        cache_write = cache_write_1h
     cache = (cached or 0) + (cache_write or 0)
     if excludes is None:
         excludes = cache > 0 and (cache > prompt or total == prompt + cache + completion)
@@ -202,7 +212,12 @@ def settle(
     if thought > completion or (thought and total == prompt + completion + thought):
         completion += thought
     found = {"prompt": prompt + cache if excludes else prompt, "completion": completion}
-    parts = {"cached": cached, "cache_write": cache_write, "reasoning": reasoning}
+    parts = {
+        "cached": cached,
+        "cache_write": cache_write,
+        "cache_write_1h": cache_write_1h,
+        "reasoning": reasoning,
+    }
     return found | {name: count for name, count in parts.items() if count is not None}
 
 
@@ -228,6 +243,7 @@ def _tokens(
     completion: int,
     cached: int | None = None,
     cache_write: int | None = None,
+    cache_write_1h: int | None = None,
     reasoning: int | None = None,
 ) -> Tokens:
     if max(prompt, completion) > MAX_TOKENS:
@@ -238,6 +254,7 @@ def _tokens(
             completion=completion,
             cached=cached,
             cache_write=cache_write,
+            cache_write_1h=cache_write_1h,
             reasoning=reasoning,
         )
     except ValueError as error:
@@ -247,10 +264,9 @@ def _tokens(
 def _count(block: Mapping[str, Any], *names: str) -> int | None:
     """The count under the first of the names that has one; a name with a slash is that of a part."""
     for name in names:
-        outer, _, inner = name.partition("/")
-        value = block.get(outer)
-        if inner:
-            value = value.get(inner) if isinstance(value, Mapping) else None
+        value: Any = block
+        for part in name.split("/"):
+            value = value.get(part) if isinstance(value, Mapping) else None
         if value is None:
             continue
         count = whole(value)

@@ -9,6 +9,7 @@ import pytest
 from anthropic.types import Usage
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from openai.types import CompletionUsage
 from openai.types.responses import ResponseUsage
 
@@ -19,13 +20,15 @@ from tests.assay.collector.samples import NOW, span
 from tests.support.provider_apis import ANTHROPIC_USAGE, OPENAI_USAGE, RESPONSES_USAGE
 
 CALL = Tokens(prompt=10_000, completion=1_000, cached=8_000, cache_write=1_000)
+# Anthropic says how long each write is kept.
+BY_LIFETIME = replace(CALL, cache_write_1h=0)
 THOUGHT = Tokens(prompt=10_000, completion=1_000, cached=8_000, cache_write=1_000, reasoning=200)
 
 
 @pytest.mark.parametrize(
     ("block", "tokens"),
     [
-        pytest.param(ANTHROPIC_USAGE, CALL, id="anthropic"),
+        pytest.param(ANTHROPIC_USAGE, BY_LIFETIME, id="anthropic"),
         pytest.param(
             {
                 "input_tokens": 1_000,
@@ -34,7 +37,7 @@ THOUGHT = Tokens(prompt=10_000, completion=1_000, cached=8_000, cache_write=1_00
                 "cache_creation": {"ephemeral_5m_input_tokens": 400, "ephemeral_1h_input_tokens": 600},
                 "output_tokens_details": {"thinking_tokens": 200},
             },
-            THOUGHT,
+            replace(THOUGHT, cache_write_1h=600),
             id="anthropic, cache writes by lifetime",
         ),
         pytest.param({"input_tokens": 5, "output_tokens": 2}, Tokens(prompt=5, completion=2), id="no cache"),
@@ -222,7 +225,7 @@ def with_usage(block: object, **changes: Any) -> bytes:
 def test_a_span_with_a_usage_block() -> None:
     records, rejects = parse("span", with_usage(ANTHROPIC_USAGE), now=NOW)
     assert rejects == []
-    assert [record.tokens for record in records if isinstance(record, Span)] == [CALL]
+    assert [record.tokens for record in records if isinstance(record, Span)] == [BY_LIFETIME]
 
 
 def test_usage_and_tokens_may_mix_within_a_batch() -> None:
