@@ -61,7 +61,7 @@ class Writer:
         consumer: str,
         *,
         rows: int = 20_000,
-        wait_s: float = 0.2,
+        wait_s: float = 1.0,
         idle_s: float = 1.0,
     ) -> None:
         client = queue()
