@@ -20,6 +20,7 @@ from assay.pricing.overrides import Override, OverrideError, in_force, matches, 
 from assay.pricing.table import PriceTable
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
 
 def row(**fields: Any) -> Override:
@@ -176,7 +177,7 @@ def test_a_discount_is_of_the_list_price_and_stands_alone() -> None:
     tenant = row(tenant_id="org_1", token_class="", discount_factor=Decimal("0.8"))
     batch = row(pricing_tier="batch", token_class="", discount_factor=Decimal("0.5"))
     everything = PriceTable([tenant, batch])
-    million = {"provider": "anthropic", "model": "claude-haiku-4-5", "prompt": 1_000_000}
+    million = {"provider": "anthropic", "model": "claude-haiku-4-5", "prompt": 1_000_000, "at": NOW}
     # 1.00 at the standard tier, 0.50 in a batch.
     assert price(one_call(**million), everything).usd(0) == Decimal("0.8")
     assert price(one_call(**million, tier="batch"), everything).usd(0) == Decimal("0.4")
