@@ -9,6 +9,8 @@ UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Tests wait for services more than they compute: three processes keep two cores busy.
+TEST_PROCESSES ?= 3
 SOURCES := assay evaluators sensors orchestration benchmarks tests
 
 # No tool of ours reports usage to anyone.
@@ -30,7 +32,7 @@ up: $(INSTALLED) ## Everything up on embedded stores, without traffic
 
 test: $(INSTALLED) ## Every test, against real embedded services
 	@echo "Running every test against real embedded services (about ten minutes on two cores) …"
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 lint: $(INSTALLED) ## Linter, formatter check, type checker, import layers, SQL, Dagster definitions
 	@echo "ruff: lint";             $(BIN)/ruff check $(SOURCES)
