@@ -40,7 +40,12 @@ def test_other_text_is_no_key(text: str) -> None:
         api_key.present(text)
 
 
-@pytest.mark.parametrize("text", ["", TEXT + "\n", TEXT[:-1], TEXT + "a", TEXT.upper(), " " + TEXT])
+@pytest.mark.parametrize(
+    "text",
+    ["", TEXT + "\n", TEXT[:-1], TEXT + "a", TEXT.upper(), " " + TEXT],
+    # The key is another in every process; the names of the tests are not.
+    ids=["nothing", "a line", "too short", "too long", "other case", "a blank before"],
+)
 def test_a_key_is_whole_or_none(text: str) -> None:
     with pytest.raises(KeyShapeError):
         api_key.present(text)
