@@ -36,7 +36,10 @@ def dashboard(built: Settings, tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Chromium. For one module: while Playwright is open, an event loop runs in this thread, and tests
+    that start one of their own fail.
+    """
     with sync_playwright() as playwright, chromium(playwright) as found:
         yield found
