@@ -28,8 +28,8 @@ def main() -> None:
     """Run until SIGTERM or SIGINT; the running block is finished first."""
     parser = argparse.ArgumentParser(prog="python -m assay.collector.writer", description=__doc__)
     parser.add_argument("--rows", type=int, default=20_000, help="most records in a block")
-    # An insert of one row makes a part in a dozen tables, to be merged later, like one of thousands: five blocks a
-    # second of a few rows took 40 % of a core in the store, one takes a fraction of it.
+    # An insert of one row makes a part in a dozen tables, to be merged later, like one of thousands: five
+    # blocks a second of a few rows took 40 % of a core in the store, one takes a fraction of it.
     parser.add_argument("--wait", type=float, default=1.0, help="seconds that a record waits for others")
     args = parser.parse_args()
     logging.basicConfig(
