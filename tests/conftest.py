@@ -96,3 +96,8 @@ def shared_data() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return folder
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Names of tests have to be the same in every process: what a compressor writes holds the time."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) else None
