@@ -99,5 +99,5 @@ def shared_data() -> Path:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Names of tests have to be the same in every process: what a compressor writes holds the time."""
-    return f"{len(val)} bytes" if isinstance(val, bytes) else None
+    """Names of tests have to be the same in every process: what a compressor writes varies."""
+    return "bytes" if isinstance(val, bytes) else None
