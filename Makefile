@@ -32,7 +32,7 @@ up: $(INSTALLED) ## Everything up on embedded stores, without traffic
 
 test: $(INSTALLED) ## Every test, against real embedded services
 	@echo "Running every test against real embedded services (about ten minutes on two cores) …"
-	@$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+	@$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED) ## Linter, formatter check, type checker, import layers, SQL, Dagster definitions
 	@echo "ruff: lint";             $(BIN)/ruff check $(SOURCES)

@@ -101,3 +101,21 @@ def shared_data() -> Path:
 def pytest_make_parametrize_id(val: object) -> str | None:
     """Names of tests have to be the same in every process: what a compressor writes varies."""
     return "bytes" if isinstance(val, bytes) else None
+
+
+# Files that take half a minute or more: begun first, so that no process is left with one of them at the end.
+_LONG = (
+    "test_demo.py",
+    "test_chaos.py",
+    "test_build.py",
+    "test_processes.py",
+    "test_erasure.py",
+    "test_crashes.py",
+    "test_regression.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; within them and after them the order stays as it was shuffled."""
+    items.sort(key=lambda item: _LONG.index(item.path.name) if item.path.name in _LONG else len(_LONG))
