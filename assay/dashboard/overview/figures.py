@@ -126,7 +126,9 @@ class Canvas:
         )
 
     def bars(self, frame: pd.DataFrame, column: str, name: str, colour: str, hover: str) -> go.Bar:
-        values = self.spread(frame, column)
+        # A bar per known value and none elsewhere: Plotly adds up a stack with plain sums, in which one NaN
+        # lets every bar above it start at zero again, over the others.
+        values = self.spread(frame, column).dropna()
         return go.Bar(
             x=_axis(values),
             y=values.to_numpy(),

@@ -85,6 +85,22 @@ def says(page: Page, key: str, words: str) -> None:
     wait_for(lambda: chart(page, key)["words"] == [words], f"{key}: {words}")
 
 
+def stacks(page: Page, key: str) -> dict[str, list[tuple[float, float]]]:
+    """From where to where each bar of a chart is drawn, by period, from the first member to the last."""
+    page.wait_for_function("key => document.querySelector(`#${key} .js-plotly-plot`)?.calcdata", arg=key)
+    found: dict[str, list[tuple[float, float]]] = page.evaluate(
+        """key => {
+          const periods = {};
+          for (const bars of document.querySelector(`#${key} .js-plotly-plot`).calcdata)
+            for (const bar of bars)
+              if (bar.s !== undefined) (periods[bar.p] ??= []).push([bar.b, bar.b + bar.s]);
+          return periods;
+        }""",
+        key,
+    )
+    return found
+
+
 def alert(alert_id: str, tenant: str, *, event: str = "opened", level: str = "page") -> dict[str, Any]:
     return {
         "alert_id": alert_id,
@@ -185,6 +201,28 @@ def test_figures_alerts_and_filters(browser: Browser, dashboard: str, traffic: S
         with connect(traffic) as client:
             insert(client, "alerts", alert("a1", "acme", event="acknowledged") | {"actor": "maria"})
         expect(page.locator('[data-alert="a1"]')).to_contain_text("acknowledged by maria")
+
+
+def test_bars_stand_on_each_other_also_where_a_member_has_no_calls(
+    browser: Browser, dashboard: str, built: Settings
+) -> None:
+    now = datetime.now(UTC)
+    # The middle one, which has calls in every other minute only.
+    calls = [
+        span(now - timedelta(minutes=minute), tenant_id=name, cost_usd=Decimal(cost), cost_status="priced")
+        for minute in range(10)
+        for name, cost in (("acme", 9), ("globex", 6), ("initech", 1))
+        if name != "globex" or minute % 2
+    ]
+    with connect(built) as client:
+        insert(client, "llm_traces", *calls)
+    with opened(browser, dashboard) as page:
+        for key, heights in (("spend", {(9, 15, 16), (9, 10)}), ("requests", {(1, 2, 3), (1, 2)})):
+            shows(page, key, "acme", "globex", "initech")
+            drawn = stacks(page, key).values()
+            assert len(drawn) == 10
+            assert {tuple(top for _, top in bars) for bars in drawn} == heights
+            assert all(bars[0][0] == 0 for bars in drawn)
 
 
 def test_filters_sort_and_grouping_are_in_the_address(browser: Browser, screen: str) -> None:
