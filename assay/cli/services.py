@@ -127,7 +127,8 @@ def simulators(settings: Settings) -> list[Service]:
     return [
         Service(
             name="judge-double",
-            argv=[_PYTHON, "-m", "assay.simulator.judge_double"],
+            # As fast as a small model writes: its calls are on the screen, beside those of the others.
+            argv=[_PYTHON, "-m", "assay.simulator.judge_double", "--tokens-per-second", "120"],
             ready=health.http(f"{double}/healthz"),
             url=double,
         ),

@@ -8,6 +8,7 @@ that nothing takes its verdicts for a model's. How it judges is in :mod:`assay.s
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import uuid
 from collections import Counter
@@ -50,8 +51,12 @@ class RequestError(ValueError):
         self.kind = kind
 
 
-def create_app() -> Starlette:
-    """The service."""
+def create_app(*, tokens_per_second: float = 0) -> Starlette:
+    """The service.
+
+    Args:
+        tokens_per_second: how fast it writes its answers; 0: they are there at once.
+    """
     asked: Counter[int] = Counter()
 
     async def messages(request: Request) -> Response:
@@ -63,8 +68,10 @@ def create_app() -> Starlette:
         if len(asked) >= _REMEMBERED:
             asked.clear()
         asked[digest] += 1
-        verdict = json.dumps(judge(prompt, asked[digest]))
-        return JSONResponse(_message(body, prompt, verdict))
+        message = _message(body, prompt, json.dumps(judge(prompt, asked[digest])))
+        if tokens_per_second:
+            await asyncio.sleep(message["usage"]["output_tokens"] / tokens_per_second)
+        return JSONResponse(message)
 
     return Starlette(
         routes=[
@@ -199,8 +206,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="assay.simulator.judge_double", description=__doc__)
     parser.add_argument("--host", default=settings.host)
     parser.add_argument("--port", type=int, default=settings.judge_double_port)
+    parser.add_argument(
+        "--tokens-per-second", type=float, default=0, help="how fast it writes; 0: answers at once"
+    )
     options = parser.parse_args(argv)
-    uvicorn.run(create_app(), host=options.host, port=options.port, log_level="warning", access_log=False)
+    app = create_app(tokens_per_second=options.tokens_per_second)
+    uvicorn.run(app, host=options.host, port=options.port, log_level="warning", access_log=False)
 
 
 if __name__ == "__main__":

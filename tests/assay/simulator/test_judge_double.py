@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import Iterator
 
 import anthropic
@@ -52,6 +54,22 @@ def ask(client: anthropic.Anthropic, prompt: str) -> tuple[dict[str, object], an
     (block,) = message.content
     assert block.type == "text"
     return json.loads(block.text), message
+
+
+def test_a_paced_judge_takes_the_time_that_its_answer_takes_to_write() -> None:
+    app = judge_double.create_app(tokens_per_second=400)
+    body = {"model": "m", "max_tokens": 400, "messages": [{"role": "user", "content": "Nothing to judge."}]}
+
+    async def asked() -> tuple[float, int]:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://judge") as http:
+            began = time.monotonic()
+            answer = await http.post("/v1/messages", json=body, headers={"x-api-key": "simulated"})
+            return time.monotonic() - began, answer.json()["usage"]["output_tokens"]
+
+    elapsed, tokens = asyncio.run(asked())
+    assert tokens > 5
+    assert elapsed >= tokens / 400
 
 
 @pytest.mark.parametrize("document", texts.DOCUMENTS, ids=lambda d: d.question[:20])
