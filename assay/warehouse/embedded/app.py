@@ -8,7 +8,7 @@ import binascii
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from assay.warehouse.embedded import compression, errors
+from assay.warehouse.embedded import compression, errors, form
 from assay.warehouse.embedded.engine import Answer, Engine
 from assay.warehouse.embedded.errors import EngineError
 from assay.warehouse.embedded.request import Statement, parse
@@ -101,12 +101,12 @@ class Server:
             return await _ok(request)
         try:
             self._authenticate(request)
-            statement = parse(
-                request.query_params,
-                request.headers,
-                await self._body(request),
-                readonly=request.method == "GET",
-            )
+            parameters: Mapping[str, str] = request.query_params
+            body = await self._body(request)
+            if form.is_form(request.headers):
+                # What stands in both is taken from the URL, as a server does.
+                parameters, body = {**await form.fields(request.headers, body), **parameters}, b""
+            statement = parse(parameters, request.headers, body, readonly=request.method == "GET")
             if not statement.kind:
                 raise self._error(errors.SYNTAX_ERROR, "SYNTAX_ERROR", "Empty query")
             return await self._answer(request, statement)
@@ -116,6 +116,8 @@ class Server:
             return self._refusal(self._error(errors.QUERY_IS_TOO_LARGE, "QUERY_IS_TOO_LARGE", str(error)))
         except compression.UnsupportedEncodingError as error:
             return self._refusal(self._error(errors.BAD_ARGUMENTS, "BAD_ARGUMENTS", str(error)))
+        except form.ExternalTableError as error:
+            return self._refusal(self._error(errors.NOT_IMPLEMENTED, "NOT_IMPLEMENTED", str(error)))
         except ValueError as error:
             return self._refusal(self._error(errors.INCORRECT_DATA, "INCORRECT_DATA", str(error)))
 
