@@ -5,6 +5,7 @@ This is the one place that reads the environment. A bad value fails at start wit
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -114,6 +115,39 @@ class Settings(BaseSettings):
         default=None, description="`module:object` of a Redactor of your own; unset: the shipped patterns"
     )
 
+    otel_traces_table: str | None = Field(
+        default=None,
+        description="`database.table` of the OpenTelemetry Collector's ClickHouse exporter, whose spans are "
+        "taken over; unset: none",
+    )
+    otel_traces_url: str | None = Field(
+        default=None, description="ClickHouse HTTP URL of the server that has this table; unset: our own"
+    )
+    otel_traces_tenant: str = Field(
+        default="",
+        description="whose the spans in this table are that name no tenant; unset: their service's",
+    )
+
+    embedder: str | None = Field(
+        default=None,
+        description="`module:object` of an Embedder of your own; unset: the service of `embedding_url`, or "
+        "the model that is shipped",
+    )
+    embedding_url: str | None = Field(
+        default=None,
+        description="base URL of a service with OpenAI's embeddings protocol; it is sent captured text",
+    )
+    embedding_model: str = "text-embedding-3-small"
+    embedding_api_key: SecretStr | None = Field(default=None, description="sent to the embeddings service")
+    embedding_max_characters: Annotated[int, Field(ge=100)] = Field(
+        default=6000,
+        description="of a longer text, beginning and end are embedded; 6,000 characters are below 8,192 "
+        "tokens",
+    )
+    embedding_daily_texts: PositiveInt = Field(
+        default=20_000, description="of the calls of a day, so many are embedded at most: a sample by hash"
+    )
+
     anthropic_api_key: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("ASSAY_ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY")
     )
@@ -132,12 +166,20 @@ class Settings(BaseSettings):
         return None if isinstance(value, str) and value.strip().lower() == "none" else value
 
     @field_validator(
-        "slack_webhook_url", "experiment_webhook_url", "runbook_url", "clickhouse_url", "cold_s3_endpoint"
+        *("slack_webhook_url", "experiment_webhook_url", "runbook_url"),
+        *("clickhouse_url", "cold_s3_endpoint", "otel_traces_url", "embedding_url"),
     )
     @classmethod
     def _http_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("must be an http:// or https:// URL, for example http://localhost:8123")
+        return value
+
+    @field_validator("otel_traces_table")
+    @classmethod
+    def _table(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[^.`\s]+\.[^.`\s]+", value):
+            raise ValueError("must be database.table, for example otel.otel_traces")
         return value
 
     @field_validator("redis_url")
