@@ -5,6 +5,7 @@ This is the one place that reads the environment. A bad value fails at start wit
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from decimal import Decimal
 from functools import cached_property, lru_cache
@@ -27,7 +28,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ASSAY_", extra="ignore", frozen=True)
 
     data_dir: Path = Field(default=Path(".assay"), description="state of the embedded services")
-    host: str = Field(default="127.0.0.1", description="address that the services listen on")
+    host: str = Field(
+        default="127.0.0.1",
+        description="address that the services listen on; embedded stores stay on loopback whatever it is",
+    )
 
     durability: Literal["process", "power"] = Field(
         default="process",
@@ -190,29 +194,34 @@ class Settings(BaseSettings):
         return value
 
     @cached_property
+    def store_host(self) -> str:
+        """Address that the embedded stores listen on: of this machine alone, as they ask for no password."""
+        return self.host if is_loopback(self.host) else "127.0.0.1"
+
+    @cached_property
     def clickhouse(self) -> str:
         """URL of the ClickHouse HTTP interface in use, embedded or not."""
-        return self.clickhouse_url or f"http://{self.host}:{self.clickhouse_port}"
+        return self.clickhouse_url or f"http://{_in_url(self.store_host)}:{self.clickhouse_port}"
 
     @cached_property
     def redis(self) -> str:
         """URL of the Redis-protocol server in use, embedded or not."""
-        return self.redis_url or f"redis://{self.host}:{self.valkey_port}/0"
+        return self.redis_url or f"redis://{_in_url(self.store_host)}:{self.valkey_port}/0"
 
     @cached_property
     def collector(self) -> str:
         """Base URL of the collector."""
-        return f"http://{self.host}:{self.collector_port}"
+        return f"http://{_in_url(self.host)}:{self.collector_port}"
 
     @cached_property
     def dashboard(self) -> str:
         """Base URL of the dashboard."""
-        return f"http://{self.host}:{self.dashboard_port}"
+        return f"http://{_in_url(self.host)}:{self.dashboard_port}"
 
     @cached_property
     def dagster(self) -> str:
         """Base URL of the Dagster UI."""
-        return f"http://{self.host}:{self.dagster_port}"
+        return f"http://{_in_url(self.host)}:{self.dagster_port}"
 
 
 @lru_cache(maxsize=1)
@@ -230,6 +239,21 @@ def load_settings() -> Settings:
             for e in error.errors()
         ]
         raise SettingsError("; ".join(lines)) from error
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is reachable from this machine alone; a name other than localhost is
+    not taken for one, whatever it resolves to today."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

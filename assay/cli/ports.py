@@ -18,6 +18,7 @@ SETTING_OF: Final[Mapping[str, str]] = {
     "judge-double": "judge_double_port",
     "webhook-sink": "webhook_sink_port",
 }
+_STORES: Final = ("clickhouse", "valkey")
 
 
 class PortTakenError(RuntimeError):
@@ -36,9 +37,10 @@ def check(settings: Settings, names: list[str]) -> None:
         if setting is None:
             continue
         port: int = getattr(settings, setting)
-        if not _free(settings.host, port):
+        host = settings.store_host if name in _STORES else settings.host
+        if not _free(host, port):
             taken.append(
-                f"port {port} on {settings.host} is in use, {name} needs it: stop what listens there, "
+                f"port {port} on {host} is in use, {name} needs it: stop what listens there, "
                 f"or set ASSAY_{setting.upper()}"
             )
     if taken:

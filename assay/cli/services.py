@@ -14,7 +14,7 @@ from assay.settings import Settings
 from orchestration.instance import dagster_processes
 
 _PYTHON = sys.executable
-CHOICES = ("clickhouse", "valkey", "collector", "writer", "judge", "dagster", "dashboard")
+CHOICES = ("clickhouse", "valkey", "collector", "otel", "writer", "judge", "dagster", "dashboard")
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -46,7 +46,7 @@ def stores(settings: Settings) -> list[Service]:
                 name="clickhouse",
                 argv=[
                     *(_PYTHON, "-m", "assay.warehouse.embedded", "--data-dir", str(settings.data_dir)),
-                    *("--host", settings.host, "--port", str(settings.clickhouse_port)),
+                    *("--host", settings.store_host, "--port", str(settings.clickhouse_port)),
                     *(["--sync"] if settings.durability == "power" else []),
                 ],
                 ready=health.http(f"{settings.clickhouse}/ping"),
@@ -60,7 +60,8 @@ def stores(settings: Settings) -> list[Service]:
             Service(
                 name="valkey",
                 argv=[
-                    *(str(get_binary_path()), "--bind", settings.host, "--port", str(settings.valkey_port)),
+                    *(str(get_binary_path()), "--bind", settings.store_host),
+                    *("--port", str(settings.valkey_port)),
                     *("--dir", str(directory), "--appendonly", "yes"),
                     # Never `everysec`: while its fsync runs, answers go out up to two seconds before the
                     # write that they speak of, and a kill in between loses what was acknowledged.
@@ -85,6 +86,7 @@ def workers(settings: Settings) -> list[Service]:
             ready=health.http(f"{settings.collector}/readyz"),
             url=settings.collector,
         ),
+        *_bridges(settings),
         Service(
             name="writer",
             argv=[_PYTHON, "-m", "assay.collector.writer"],
@@ -101,6 +103,20 @@ def workers(settings: Settings) -> list[Service]:
             ready=health.http(f"{settings.dashboard}/healthz"),
             url=settings.dashboard,
         ),
+    ]
+
+
+def _bridges(settings: Settings) -> list[Service]:
+    """What brings spans from elsewhere, where there is an elsewhere."""
+    if settings.otel_traces_table is None:
+        return []
+    return [
+        Service(
+            name="otel",
+            argv=[_PYTHON, "-m", "assay.collector.otel_traces"],
+            ready=health.heartbeat(settings.redis, "assay:otel:status", max_age_s=15),
+            url=settings.otel_traces_url or settings.clickhouse,
+        )
     ]
 
 

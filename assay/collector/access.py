@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from assay.collector.keyring import Keyring
 from assay.collector.rates import RateLimits
 from assay.contracts import api_key
 from assay.contracts.api_key import KeyShapeError
-from assay.settings import Settings
+from assay.settings import Settings, is_loopback
 from assay.warehouse.api_keys import ApiKey, Scope
 
 KEY_HEADER: Final = "x-assay-key"
@@ -138,17 +137,6 @@ def requires_keys(settings: Settings) -> bool:
     if settings.require_keys == "auto":
         return not is_loopback(settings.host)
     return settings.require_keys == "always"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address to listen on is reachable from this machine alone; a name other than localhost is
-    not taken for one, whatever it resolves to today."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _shown(request: Request) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import uvicorn
 
-from assay.settings import Settings, SettingsError, load_settings
+from assay.settings import Settings, SettingsError, is_loopback, load_settings
 from assay.warehouse.embedded.app import Limits, Server, User
 from assay.warehouse.embedded.config import DirectoryInUseError, hold, write_config
 from assay.warehouse.embedded.deduplication import forget_unfinished
@@ -30,6 +30,11 @@ def main() -> None:
     parser.add_argument("--max-running", type=int, default=Limits.running, help="statements at once")
     parser.add_argument("--max-wait", type=float, default=Limits.wait_s, help="seconds until 503")
     args = parser.parse_args()
+    if not args.password and not is_loopback(args.host):
+        parser.error(
+            f"--host {args.host}: beyond this machine the store needs a --password; without one whoever "
+            "reaches the port reads and deletes everything. Or listen on 127.0.0.1"
+        )
     data_dir = args.data_dir.resolve()
     # The engine takes its time zone from the process.
     os.environ["TZ"] = "UTC"

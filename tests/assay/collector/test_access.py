@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from assay.collector.access import is_loopback, requires_keys
-from assay.settings import Settings
+from assay.collector.access import requires_keys
+from assay.settings import Settings, is_loopback
 
 
 @pytest.mark.parametrize(

@@ -164,3 +164,12 @@ def test_a_port_in_use_is_an_error_not_a_hang(tmp_path: Path) -> None:
         )
     assert second.returncode != 0
     assert "address already in use" in second.stderr
+
+
+def test_beyond_this_machine_a_password_is_needed(tmp_path: Path) -> None:
+    argv = python("assay.warehouse.embedded", "--data-dir", str(tmp_path), "--host", "0.0.0.0")
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "--host 0.0.0.0" in done.stderr
+    assert "--password" in done.stderr
+    assert not list(tmp_path.iterdir())
