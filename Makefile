@@ -34,6 +34,8 @@ test: $(INSTALLED) ## Every test, against real embedded services
 	@echo "Running every test against real embedded services (about ten minutes on two cores) …"
 	@$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
+# Dagster says that `dg check defs` supersedes `definitions validate`. It loads the same definitions, but comes with
+# dagster-dg-cli and the client of Dagster's cloud behind it, and wants the layout of a `dg` project.
 lint: $(INSTALLED) ## Linter, formatter check, type checker, import layers, SQL, Dagster definitions
 	@echo "ruff: lint";             $(BIN)/ruff check $(SOURCES)
 	@echo "ruff: format";           $(BIN)/ruff format --check $(SOURCES)
@@ -41,6 +43,7 @@ lint: $(INSTALLED) ## Linter, formatter check, type checker, import layers, SQL,
 	@echo "import-linter: layers";  $(BIN)/lint-imports
 	@echo "sqlfluff: dbt models";   $(BIN)/sqlfluff lint dbt_project/models dbt_project/tests --disable-progress-bar
 	@echo "dagster: definitions";   mkdir -p .assay/validate && DAGSTER_HOME=$(CURDIR)/.assay/validate \
+		PYTHONWARNINGS='ignore:Function `definitions_validate_command`' \
 		$(BIN)/dagster definitions validate -w workspace.yaml --log-level warning
 
 format: $(INSTALLED) ## Format the Python code
