@@ -93,6 +93,8 @@ def up(
     chosen = tuple(name.strip() for name in only.split(",") if name.strip()) or CHOICES
     if unknown := [name for name in chosen if name not in CHOICES]:
         raise typer.BadParameter(f"--only: unknown {', '.join(unknown)}; choose from {', '.join(CHOICES)}")
+    if only and "otel" in chosen and settings.otel_traces_table is None:
+        raise typer.BadParameter("--only: otel reads the table that ASSAY_OTEL_TRACES_TABLE names; set it")
     supervise(settings, chosen, demo=demo)
 
 

@@ -115,7 +115,6 @@ def _bridges(settings: Settings) -> list[Service]:
             name="otel",
             argv=[_PYTHON, "-m", "assay.collector.otel_traces"],
             ready=health.heartbeat(settings.redis, "assay:otel:status", max_age_s=15),
-            url=settings.otel_traces_url or settings.clickhouse,
         )
     ]
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
-from pkgutil import resolve_name
 
 import uvicorn
 
 from assay.collector.app import Collector
 from assay.collector.connections import patient
-from assay.collector.redact import DEFAULT, Redactor
-from assay.settings import Settings, SettingsError, load_settings
+from assay.collector.redact import redactor_of
+from assay.settings import SettingsError, load_settings
 
 
 def main() -> None:
@@ -19,7 +18,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
         settings = load_settings()
-        redactor = _redactor(settings)
+        redactor = redactor_of(settings)
     except SettingsError as error:
         sys.exit(str(error))
     uvicorn.run(
@@ -35,19 +34,6 @@ def main() -> None:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=10,
     )
-
-
-def _redactor(settings: Settings) -> Redactor:
-    if settings.redactor is None:
-        return DEFAULT
-    try:
-        found: Redactor = resolve_name(settings.redactor)
-        found.redact("")
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise SettingsError(
-            f"ASSAY_REDACTOR={settings.redactor!r}: no object with a method redact(text) -> str: {error}"
-        ) from error
-    return found
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ file) and the writer's to store.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -61,6 +62,24 @@ async def publish_async(client: redis.asyncio.Redis, envelope: Envelope) -> str:
     """:func:`publish` for asyncio."""
     try:
         return _text(await client.xadd(STREAM, encode(envelope)))  # type: ignore[arg-type]
+    except redis.RedisError as error:
+        raise QueueUnavailableError(f"queue did not take the batch: {error}") from error
+
+
+async def publish_noted(
+    client: redis.asyncio.Redis, envelopes: Sequence[Envelope], key: str, note: bytes
+) -> None:
+    """Append envelopes and set ``key`` to ``note``, all or nothing: who reads a source notes how far it came.
+
+    Raises:
+        QueueUnavailableError: the server cannot be reached, or refuses to write.
+    """
+    try:
+        async with client.pipeline(transaction=True) as pipe:
+            for envelope in envelopes:
+                pipe.xadd(STREAM, encode(envelope))  # type: ignore[arg-type]
+            pipe.set(key, note)
+            await pipe.execute()
     except redis.RedisError as error:
         raise QueueUnavailableError(f"queue did not take the batch: {error}") from error
 

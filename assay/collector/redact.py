@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache, partial
+from pkgutil import resolve_name
 from typing import Final, NamedTuple, Protocol
 
 from assay.contracts import api_key
+from assay.settings import Settings, SettingsError
 
 MARKER: Final = "[redacted:"
 MAX_LABEL: Final = 64
@@ -135,3 +137,21 @@ def luhn(number: str) -> bool:
 
 
 DEFAULT: Final[Redactor] = PatternRedactor()
+
+
+def redactor_of(settings: Settings) -> Redactor:
+    """The redactor that the settings name.
+
+    Raises:
+        SettingsError: there is none of that name.
+    """
+    if settings.redactor is None:
+        return DEFAULT
+    try:
+        found: Redactor = resolve_name(settings.redactor)
+        found.redact("")
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise SettingsError(
+            f"ASSAY_REDACTOR={settings.redactor!r}: no object with a method redact(text) -> str: {error}"
+        ) from error
+    return found

@@ -27,6 +27,11 @@ MAX_ATTRIBUTES: Final = 64
 MAX_NAME: Final = 128
 MAX_VALUE: Final = 1024
 
+# Fields of model calls alone, unless what stands beside them says otherwise.
+_CALL_FIELDS: Final = ("request_type", "tokens.prompt", "tokens.completion")
+# A span without any of these is no model call.
+MODEL_CALL_FIELDS: Final = ("operation", "openinference_kind", *_CALL_FIELDS)
+
 _CLIENT: Final = 3
 _ERROR: Final = 2
 _DAY_NS: Final = 86_400 * 10**9
@@ -109,7 +114,7 @@ def is_model_call(picked: Picked, kind: int) -> bool:
         return False
     if operation in genai.INFERENCE or openinference:
         return True
-    return any(field in picked.best for field in ("request_type", "tokens.prompt", "tokens.completion"))
+    return any(field in picked.best for field in _CALL_FIELDS)
 
 
 def _fields(

@@ -10,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 from assay.settings import Settings
 
 
-def connect(settings: Settings, *, database: str | None = None) -> Client:
+def connect(settings: Settings, *, database: str | None = None, url: str | None = None) -> Client:
     """A ClickHouse client on the configured URL and database.
 
     A client is not to be shared between threads. It sends no session id: sessions would make the server
@@ -19,10 +19,11 @@ def connect(settings: Settings, *, database: str | None = None) -> Client:
     Args:
         settings: where the store is.
         database: another database than the configured one; ``""`` for none.
+        url: another server than the configured one.
     """
     return clickhouse_connect.get_client(
         dsn=_with_database(
-            settings.clickhouse, settings.clickhouse_database if database is None else database
+            url or settings.clickhouse, settings.clickhouse_database if database is None else database
         ),
         autogenerate_session_id=False,
     )
