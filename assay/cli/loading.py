@@ -32,6 +32,8 @@ KINDS: Final = {
     "task-times": "task_time",
     "examples": "canonical_example",
     "invoices": "invoice",
+    "contracts": "contract",
+    "exchange-rates": "exchange_rate",
     "deployments": "deployment",
     "incidents": "incident",
     "tenants": "tenant",

@@ -67,6 +67,8 @@ class Kind(StrEnum):
     TASK_TIMES = "task-times"
     EXAMPLES = "examples"
     INVOICES = "invoices"
+    CONTRACTS = "contracts"
+    EXCHANGE_RATES = "exchange-rates"
     DEPLOYMENTS = "deployments"
     INCIDENTS = "incidents"
     TENANTS = "tenants"

@@ -243,6 +243,10 @@ PRICING_TIERS: Final = {
     # OpenAI bills its flex tier at batch prices.
     "flex": "batch",
     "priority": "priority",
+    # Capacity at a fixed amount: OpenAI's scale tier, Bedrock's reserved tier.
+    "scale": "provisioned",
+    "reserved": "provisioned",
+    "provisioned": "provisioned",
 }
 MODALITIES: Final = {"image": "image", "speech": "audio", "audio": "audio", "video": "video"}
 # Names of previous conventions, as they are called now.

@@ -31,6 +31,7 @@ Usd = Annotated[
     ),
 ]
 Count = Annotated[Decimal, Meta(extra_json_schema={"minimum": 0})]
+Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
 
 MAX_USD = Decimal("1e15")
 

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from assay.contracts.fields import (
     MAX_USD,
     Count,
+    Currency,
     Dimension,
     Id,
     Milliseconds,
@@ -24,11 +25,15 @@ from assay.contracts.fields import (
     checked_usd,
 )
 
-PricingTier = Literal["standard", "batch", "priority"]
+PricingTier = Literal["standard", "batch", "priority", "provisioned"]
 Status = Literal["ok", "error", "aborted"]
 TenantTier = Literal["high_value", "standard", "batch"]
 RiskClass = Literal["standard", "regulated"]
 Capture = Literal["none", "sampled", "full"]
+# More units of capacity than any provider sells; their amounts have to fit the store's decimals.
+MAX_UNITS = Decimal(1_000_000)
+# Of the currencies in use the strongest is worth about 3 US dollars, the weakest a hundred-thousandth.
+MIN_RATE, MAX_RATE = Decimal("0.000001"), Decimal(100_000_000)
 
 
 class Record(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -205,6 +210,65 @@ class Invoice(Record):
             )
 
 
+class Contract(Record):
+    """What is agreed with a provider beside prices: a credit, or capacity at a fixed amount.
+
+    ``amount_usd`` is a credit's whole, or what one of ``units`` costs ``per`` month or hour. ``model`` may be
+    a pattern with ``*`` and ``?``; without a model, tenant or tier the contract is of all of them. It holds
+    from the day ``valid_from`` until before ``valid_to``; on no day where the two are equal: so it is
+    withdrawn.
+    """
+
+    contract_id: Id
+    kind: Literal["credit", "provisioned"]
+    provider: Name
+    amount_usd: Usd
+    valid_from: date
+    source: Name
+    model: Dimension = ""
+    tenant_id: Dimension = ""
+    pricing_tier: Literal["", "standard", "batch", "priority", "provisioned"] = ""
+    per: Literal["", "month", "hour"] = ""
+    units: Count = Decimal(1)
+    tokens_per_minute: Tokens32 | None = None
+    valid_to: date | None = None
+
+    def __post_init__(self) -> None:
+        checked_usd(self.amount_usd, "amount_usd")
+        if not (self.units.is_finite() and 0 < self.units <= MAX_UNITS):
+            raise ValueError(f"`units` must be more than 0 and at most {MAX_UNITS}, got {self.units}")
+        if self.valid_to is not None and self.valid_to < self.valid_from:
+            raise ValueError(f"`valid_to` = {self.valid_to} is before `valid_from` = {self.valid_from}")
+        if self.kind == "provisioned":
+            if not self.per:
+                raise ValueError("`per` is needed for provisioned capacity: `month` or `hour`")
+            if self.tokens_per_minute == 0:
+                raise ValueError(
+                    "`tokens_per_minute` must be more than 0; leave it out where it is not known"
+                )
+            return
+        for name, given in (("per", self.per), ("tokens_per_minute", self.tokens_per_minute)):
+            if given not in ("", None):
+                raise ValueError(f"`{name}` is of provisioned capacity; leave it out of a credit")
+        if self.units != 1:
+            raise ValueError("`units` is of provisioned capacity; leave it out of a credit")
+
+
+class ExchangeRate(Record):
+    """Units of ``currency`` for one US dollar on a day, as ``source`` published it."""
+
+    currency: Currency
+    day: date
+    rate: Count
+    source: Name
+
+    def __post_init__(self) -> None:
+        if self.currency == "USD":
+            raise ValueError("`currency` = USD needs no rate: amounts are in US dollars already")
+        if not (self.rate.is_finite() and MIN_RATE <= self.rate <= MAX_RATE):
+            raise ValueError(f"`rate` must be between {MIN_RATE} and {MAX_RATE}, got {self.rate}")
+
+
 class Deployment(Record):
     """A change that was rolled out, for the diagnosis of what follows it."""
 
@@ -235,7 +299,7 @@ class Tenant(Record):
     name: Dimension = ""
     tier: TenantTier = "standard"
     time_zone: Dimension = "UTC"
-    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")] = "USD"
+    currency: Currency = "USD"
     cost_centre: Dimension = ""
     risk_class: RiskClass = "standard"
     capture: Capture = "none"
@@ -250,6 +314,8 @@ RECORDS: dict[str, type[Record]] = {
     "task_time": TaskTime,
     "canonical_example": CanonicalExample,
     "invoice": Invoice,
+    "contract": Contract,
+    "exchange_rate": ExchangeRate,
     "deployment": Deployment,
     "incident": Incident,
     "tenant": Tenant,

@@ -42,6 +42,8 @@ _CONTEXT: Final[dict[str, dict[str, str]]] = {
     "standard": {},
     "batch": {"processing": "batch"},
     "priority": {"service_tier": "priority"},
+    # What the same call would cost without the capacity; what the capacity costs is a contract's.
+    "provisioned": {},
 }
 _EPOCH: Final = date(1970, 1, 1)
 _SECONDS_PER_DAY: Final = 86_400
@@ -137,7 +139,7 @@ def prices(provider: str, response_model: str, model: str, tier: str) -> Prices:
         provider: as the source named it; where empty, inferred from the model's name.
         response_model: may be empty.
         model: as asked for.
-        tier: ``standard``, ``batch`` or ``priority``.
+        tier: ``standard``, ``batch``, ``priority`` or ``provisioned``.
     """
     snapshot = get_snapshot()
     for name in (response_model, model):

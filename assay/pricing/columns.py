@@ -100,7 +100,7 @@ class Calls:
         provider: as the source named it; empty where it did not.
         model: as asked for.
         response_model: that answered; empty where unknown.
-        pricing_tier: ``standard``, ``batch`` or ``priority``.
+        pricing_tier: ``standard``, ``batch``, ``priority`` or ``provisioned``.
         timestamp_us: microseconds since 1970 UTC; prices are those of that moment.
         prompt: prompt tokens, cached and cache-write tokens included.
         completion: completion tokens, reasoning tokens included.

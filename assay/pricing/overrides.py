@@ -24,7 +24,7 @@ from typing import Final
 
 from assay.pricing.cards import TOKEN_CLASSES
 
-TIERS: Final = ("standard", "batch", "priority")
+TIERS: Final = ("standard", "batch", "priority", "provisioned")
 # Ten million dollars per million tokens: more is a slip of the unit, and would not fit the arithmetic.
 _MOST_USD: Final = Decimal(10**7)
 _MOST_FACTOR: Final = Decimal(1_000)

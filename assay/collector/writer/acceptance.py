@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from assay.contracts.records import (
+    Contract,
     Evaluation,
+    ExchangeRate,
     Feedback,
     Incident,
     Invoice,
@@ -36,7 +38,11 @@ def refusal(record: Record, received_at: datetime, *, loaded: bool) -> tuple[str
         loaded: whether it came from a load.
     """
     if isinstance(record, Invoice):
-        return _invoice(record)
+        return _days(period_start=record.period_start, period_end=record.period_end)
+    if isinstance(record, Contract):
+        return _days(valid_from=record.valid_from, valid_to=record.valid_to)
+    if isinstance(record, ExchangeRate):
+        return _days(day=record.day)
     if isinstance(record, Incident):
         return _incident(record)
     moment: datetime | None = getattr(record, "timestamp", None)
@@ -57,9 +63,9 @@ def refusal(record: Record, received_at: datetime, *, loaded: bool) -> tuple[str
     return None
 
 
-def _invoice(invoice: Invoice) -> tuple[str, str] | None:
-    for name, day in (("period_start", invoice.period_start), ("period_end", invoice.period_end)):
-        if not EARLIEST.date() <= day < END.date():
+def _days(**days: date | None) -> tuple[str, str] | None:
+    for name, day in days.items():
+        if day is not None and not EARLIEST.date() <= day < END.date():
             return name, f"`{name}` = {day} is not between 1970 and 2106"
     return None
 

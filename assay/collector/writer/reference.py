@@ -11,7 +11,9 @@ from assay.collector.writer import arrow
 from assay.collector.writer.batch import Entry, Rejection
 from assay.contracts.records import (
     CanonicalExample,
+    Contract,
     Deployment,
+    ExchangeRate,
     Incident,
     Invoice,
     Label,
@@ -109,6 +111,34 @@ def _invoices(records: Sequence[Invoice]) -> pa.Table:
     )
 
 
+def _contracts(records: Sequence[Contract]) -> pa.Table:
+    # Of a contract that stands twice in a block the later entry counts.
+    latest = list({record.contract_id: record for record in records}.values())
+    names = ("contract_id", "kind", "provider", "model", "tenant_id", "pricing_tier", "per", "source")
+    return pa.table(
+        {
+            **{name: arrow.strings([getattr(r, name) for r in latest]) for name in names},
+            "amount_usd": arrow.money([r.amount_usd for r in latest]),
+            "units": arrow.money([r.units for r in latest]),
+            "tokens_per_minute": pa.array([r.tokens_per_minute for r in latest], pa.uint32()),
+            "valid_from": pa.array([r.valid_from for r in latest], pa.date32()),
+            "valid_to": pa.array([r.valid_to for r in latest], pa.date32()),
+        }
+    )
+
+
+def _exchange_rates(records: Sequence[ExchangeRate]) -> pa.Table:
+    latest = list({(record.currency, record.day): record for record in records}.values())
+    return pa.table(
+        {
+            "currency": arrow.labels([r.currency for r in latest]),
+            "day": pa.array([r.day for r in latest], pa.date32()),
+            "rate": arrow.money([r.rate for r in latest]),
+            "source": arrow.strings([r.source for r in latest]),
+        }
+    )
+
+
 def _deployments(records: Sequence[Deployment]) -> pa.Table:
     names = ("tenant_id", "model", "prompt_template_version", "version", "description")
     return pa.table(
@@ -136,6 +166,8 @@ REPLACING: Final[dict[str, tuple[str, Callable[[Any], pa.Table]]]] = {
     "task_time": ("task_times", _task_times),
     "canonical_example": ("canonical_examples", _examples),
     "invoice": ("provider_invoices", _invoices),
+    "contract": ("provider_contracts", _contracts),
+    "exchange_rate": ("exchange_rates", _exchange_rates),
     "deployment": ("deployments", _deployments),
     "incident": ("incidents", _incidents),
 }

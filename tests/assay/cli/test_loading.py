@@ -182,6 +182,23 @@ def test_text_of_a_tenant_that_keeps_none_is_not_loaded(loader: Loader, tmp_path
             },
             "provider_invoices",
         ),
+        (
+            "contracts",
+            {
+                "contract_id": "credit-1",
+                "kind": "credit",
+                "provider": "openai",
+                "amount_usd": "500",
+                "valid_from": "2024-01-01",
+                "source": "order 1",
+            },
+            "provider_contracts",
+        ),
+        (
+            "exchange-rates",
+            {"currency": "EUR", "day": "2024-01-31", "rate": "0.9223", "source": "ECB"},
+            "exchange_rates",
+        ),
         ("deployments", {"timestamp": TIME, "version": "v1", "description": "first"}, "deployments"),
         (
             "incidents",

@@ -23,6 +23,8 @@ TABLES = {
     "task_time": "task_times",
     "canonical_example": "canonical_examples",
     "invoice": "provider_invoices",
+    "contract": "provider_contracts",
+    "exchange_rate": "exchange_rates",
     "deployment": "deployments",
     "incident": "incidents",
     "tenant": "tenants",
@@ -61,7 +63,10 @@ ADDED = {
     "tenants": {"updated_at"},
     **{
         name: {"ingested_at"}
-        for name in ("task_times", "canonical_examples", "provider_invoices", "deployments", "incidents")
+        for name in (
+            *("task_times", "canonical_examples", "provider_invoices", "provider_contracts"),
+            *("exchange_rates", "deployments", "incidents"),
+        )
     },
 }
 

@@ -209,6 +209,7 @@ CONTEXTS = {
     "standard": None,
     "batch": {"processing": "batch"},
     "priority": {"service_tier": "priority"},
+    "provisioned": None,
 }
 
 

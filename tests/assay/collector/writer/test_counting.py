@@ -9,8 +9,10 @@ from assay.collector.envelope import Reject
 from assay.collector.queue import FIELD, STREAM
 from assay.contracts.records import (
     CanonicalExample,
+    Contract,
     Deployment,
     Evaluation,
+    ExchangeRate,
     Feedback,
     Incident,
     Invoice,
@@ -173,6 +175,15 @@ def test_the_other_kinds_reach_their_tables(bench: Bench) -> None:
             period_end=NOW.date() + timedelta(days=1),
             amount_usd=Decimal("12.34"),
         ),
+        "contract": Contract(
+            contract_id="c",
+            kind="credit",
+            provider="openai",
+            amount_usd=Decimal("0.000000000001"),
+            valid_from=NOW.date(),
+            source="order",
+        ),
+        "exchange_rate": ExchangeRate(currency="EUR", day=NOW.date(), rate=Decimal("0.9223"), source="ECB"),
         "deployment": Deployment(timestamp=NOW, version="1", description="d"),
         "incident": Incident(id="i", tenant_id="org_1", start=NOW, end=NOW, expected="page"),
     }
@@ -186,6 +197,8 @@ def test_the_other_kinds_reach_their_tables(bench: Bench) -> None:
         "task_time": "task_times FINAL",
         "canonical_example": "canonical_examples FINAL",
         "invoice": "provider_invoices FINAL",
+        "contract": "provider_contracts FINAL",
+        "exchange_rate": "exchange_rates FINAL",
         "deployment": "deployments FINAL",
         "incident": "incidents FINAL",
     }
@@ -194,6 +207,10 @@ def test_the_other_kinds_reach_their_tables(bench: Bench) -> None:
     } == dict.fromkeys(tables, 1)
     assert bench.one("SELECT value FROM business_outcomes") == (Decimal("1.5"),)
     assert bench.one("SELECT amount_usd FROM provider_invoices FINAL") == (Decimal("12.34"),)
+    assert bench.one(
+        "SELECT amount_usd, units, tokens_per_minute, valid_to FROM provider_contracts FINAL"
+    ) == (Decimal("0.000000000001"), 1, None, None)
+    assert bench.one("SELECT rate FROM exchange_rates FINAL") == (Decimal("0.9223"),)
     assert bench.counts("outcome") == {"accepted": 1, "duplicates": 1, "rejected": 0}
 
 

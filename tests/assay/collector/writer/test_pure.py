@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from assay.collector.writer import arrow
 from assay.collector.writer.acceptance import refusal
 from assay.collector.writer.identity import digest
-from assay.contracts.records import Evaluation, Incident, Invoice, Label, Record
+from assay.contracts.records import Contract, Evaluation, ExchangeRate, Incident, Invoice, Label, Record
 from tests.support.writing import span
 
 RECEIVED = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -23,6 +23,18 @@ DAY = timedelta(days=1)
 
 def label(at: datetime) -> Label:
     return Label(trace_id="t", rater="r", score=1, timestamp=at)
+
+
+def contract(valid_to: date | None) -> Contract:
+    return Contract(
+        contract_id="c",
+        kind="credit",
+        provider="p",
+        amount_usd=Decimal(1),
+        valid_from=date(2026, 1, 1),
+        valid_to=valid_to,
+        source="s",
+    )
 
 
 def incident(end: datetime) -> Incident:
@@ -54,6 +66,9 @@ def incident(end: datetime) -> Incident:
             True,
             "period_start",
         ),
+        (contract(valid_to=None), True, None),
+        (contract(valid_to=date(9999, 12, 31)), True, "valid_to"),
+        (ExchangeRate(currency="EUR", day=date(1969, 1, 1), rate=Decimal(1), source="s"), True, "day"),
     ],
 )
 def test_refusal(record: Record, loaded: bool, field: str | None) -> None:
