@@ -9,6 +9,9 @@ from orchestration.defs.alerts.sensors import regression_sensor
 from orchestration.defs.baselines.assets import ewma_baselines
 from orchestration.defs.baselines.jobs import baselines_job
 from orchestration.defs.baselines.schedules import daily_baselines_schedule
+from orchestration.defs.complexity.assets import llm_embeddings, task_complexity_estimates
+from orchestration.defs.complexity.jobs import complexity_job
+from orchestration.defs.complexity.schedules import hourly_complexity_schedule
 from orchestration.defs.kpis.assets import dbt_models
 from orchestration.defs.kpis.jobs import dbt_job
 from orchestration.defs.kpis.schedules import daily_dbt_schedule
@@ -25,10 +28,24 @@ from orchestration.defs.traces.sensors import telemetry_checks_sensor, telemetry
 from orchestration.resources import Store, dbt_resource
 
 defs = dg.Definitions(
-    assets=[*RAW_ASSETS, alerts, dbt_models, ewma_baselines, evaluator_calibrations, repriced_traces],
+    assets=[
+        *RAW_ASSETS,
+        alerts,
+        dbt_models,
+        ewma_baselines,
+        evaluator_calibrations,
+        repriced_traces,
+        llm_embeddings,
+        task_complexity_estimates,
+    ],
     asset_checks=[*RAW_CHECKS, raw_expectations],
-    jobs=[dbt_job, baselines_job, calibration_job, reprice_job],
-    schedules=[daily_dbt_schedule, daily_baselines_schedule, weekly_calibration_schedule],
+    jobs=[dbt_job, baselines_job, calibration_job, reprice_job, complexity_job],
+    schedules=[
+        daily_dbt_schedule,
+        daily_baselines_schedule,
+        weekly_calibration_schedule,
+        hourly_complexity_schedule,
+    ],
     sensors=[telemetry_freshness_sensor, telemetry_checks_sensor, outside_builds_sensor, regression_sensor],
     resources={"store": Store(), "dbt": dbt_resource()},
     # The steps of a run share its process: each process more costs seconds and 200 MB.

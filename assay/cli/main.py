@@ -20,6 +20,7 @@ from rich.table import Table
 from assay.cli import console, export, keys, prices, retention
 from assay.cli.bench import bench
 from assay.cli.calibrate import calibrate
+from assay.cli.embed import embed
 from assay.cli.erase import erase_tenant
 from assay.cli.services import CHOICES, everything
 from assay.cli.status import collect
@@ -42,6 +43,7 @@ simulate_app = typer.Typer(
 )
 app.add_typer(simulate_app, name="simulate")
 app.command()(calibrate)
+app.command()(embed)
 app.command()(erase_tenant)
 app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h"]}
@@ -185,7 +187,7 @@ def alerts_list(
     for row in found:
         colour = {"page": "red", "investigate": "yellow"}.get(row["level"], "white")
         out.print(
-            f"[bold {colour}]{row['level'].upper()}[/] [bold]{row['tenant_id']}[/] {row['rule']}, "
+            f"[bold {colour}]{row['level'].upper()}[/] [bold]{row['tenant_id'] or 'all tenants'}[/] {row['rule']}, "
             f"{row['status']} since {row['opened_at'][:19]} UTC  [dim]{row['alert_id']}[/]\n"
             f"  {row['summary']}",
             highlight=False,

@@ -14,10 +14,10 @@ Labels = NDArray[np.str_]
 
 # Five, as is customary: enough that one odd example does not decide, few enough to stay near.
 NEIGHBOURS: Final = 5
-# Cosine distance 1 is a right angle: two texts with nothing in common.
-_UNRELATED: Final = 1.0
-# Float32 sums do not tell smaller distances from none.
+# Float32 vectors do not tell smaller differences of distance from none.
 _SAME: Final = 1e-5
+# Cosine distance 1 is a right angle: two texts with nothing in common.
+_UNRELATED: Final = 1 - _SAME
 # Cells of a matrix of distances that are held at a time: 64 MB in float64.
 _CELLS: Final = 8_000_000
 
@@ -112,8 +112,8 @@ class TypeEstimate(NamedTuple):
 
 
 def by_type(task_type: Labels, estimates: Estimates) -> list[TypeEstimate]:
-    """The mean over the known calls of each task type, so that cost over complexity is what a unit of work costs;
-    with the distance between their quartiles, and how near the examples are."""
+    """The mean over the known calls of each task type, so that cost over complexity is what a unit of work
+    costs; with the distance between their quartiles, and how near the examples are."""
     known = np.isfinite(estimates.complexity)
     names, kind = np.unique(task_type[known], return_inverse=True)
     order = np.argsort(kind, kind="stable")

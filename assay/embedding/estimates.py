@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import numpy as np
@@ -75,6 +75,14 @@ def refresh(client: Client, embedder: str) -> list[TypeEstimate]:
             column_names=["estimated_at", "embedder", *TypeEstimate._fields],
         )
     return found
+
+
+def examples_changed(client: Client, within: timedelta) -> bool:
+    """Whether a canonical example was entered lately: also one that is known gets another complexity so."""
+    ((newest, now),) = client.query(
+        "SELECT max(ingested_at), now64(3, 'UTC') FROM canonical_examples"
+    ).result_rows
+    return bool(now - newest < within)
 
 
 def read_examples(client: Client, embedder: str) -> Examples | None:

@@ -1,9 +1,9 @@
 """The embedder that needs nothing from outside: static token vectors that come inside a package.
 
 WordLlama's ``l2_supercat``: 32,000 tokens, 256 dimensions, 16 MB. The vector of a text is the mean of its
-tokens'. Of 40 short requests of 8 kinds, 53 % had another of their kind as the nearest (chance: 10 %), and two of
-a kind were closer than two of different kinds with probability 0.78; hashed words and character n-grams, which need
-no model, reached 20 % and 0.62. It takes 0.4 s and 95 MB to load.
+tokens'. Of 40 short requests of 8 kinds, 53 % had another of their kind as the nearest (chance: 10 %), and
+two of a kind were closer than two of different kinds with probability 0.78; hashed words and character
+n-grams, which need no model, reached 20 % and 0.62. It takes 0.4 s and 95 MB to load.
 """
 
 from __future__ import annotations

@@ -135,8 +135,8 @@ def waiting(client: Client, embedder: str, daily_texts: int, now: datetime | Non
     Args:
         client: of the store.
         embedder: its identity.
-        daily_texts: most that are embedded of a day. Of today, a share of it that grows with the hours, so that
-            the sample is not of the morning alone.
+        daily_texts: most that are embedded of a day. Of today, a share of it that grows with the hours, so
+            that the sample is not of the morning alone.
         now: aware; the present unless given.
     """
     now = now or datetime.now(UTC)

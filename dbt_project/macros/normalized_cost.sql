@@ -33,7 +33,9 @@ select
     if(kpis.priced_requests > 0, kpis.cost, null) as cost_usd,
     nullIf(complexities.task_complexity, 0) as task_complexity,
     if(isNull(task_complexity), 'none', complexities.complexity_source) as complexity_source,
+    if(isNull(task_complexity), 'none', complexities.complexity_scale) as complexity_scale,
     complexities.complexity_samples as complexity_samples,
+    if(isNull(task_complexity), null, complexities.complexity_iqr) as complexity_iqr,
     cost_usd / task_complexity as normalized_cost_usd,
     normalized_cost_usd / nullIf(priced_count, 0) as normalized_cost_per_call_usd
 from kpis

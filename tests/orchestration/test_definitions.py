@@ -30,6 +30,8 @@ def test_assets(repository: dg.RepositoryDefinition) -> None:
         "ewma_baselines",
         "evaluator_calibrations",
         "repriced_traces",
+        "llm_embeddings",
+        "task_complexity_estimates",
     }
     watched = {k.to_user_string() for k in graph.external_asset_keys}
     assert watched >= RAW | {"alerts"}
@@ -77,6 +79,7 @@ def test_sensors_schedules_jobs(repository: dg.RepositoryDefinition) -> None:
         "daily_dbt_schedule": ("dbt_job", "30 2 * * *"),
         "daily_baselines_schedule": ("baselines_job", "5 0 * * *"),
         "weekly_calibration_schedule": ("calibration_job", "30 3 * * 1"),
+        "hourly_complexity_schedule": ("complexity_job", "25 * * * *"),
     }
     assert {s.default_status for s in repository.schedule_defs} == {dg.DefaultScheduleStatus.RUNNING}
     assert {name for name in repository.job_names if not name.startswith("__")} == {
@@ -84,6 +87,7 @@ def test_sensors_schedules_jobs(repository: dg.RepositoryDefinition) -> None:
         "baselines_job",
         "calibration_job",
         "reprice_job",
+        "complexity_job",
     }
 
 
@@ -97,6 +101,8 @@ def test_lineage_is_one_graph(repository: dg.RepositoryDefinition) -> None:
     assert parents("llm_kpi_1min") == {"llm_traces"}
     assert parents("kpi_hourly") == {"llm_kpi_1h", "llm_quality_1h", "llm_quality_1d"}
     assert parents("ewma_baselines") == {"llm_kpi_1h", "llm_quality_1h"}
+    assert parents("task_complexity_estimates") == {"llm_embeddings", "canonical_examples"}
+    assert "task_complexity_estimates" in parents("stg_task_complexity_estimates")
     assert parents("alerts") == {"llm_kpi_1min", "llm_quality_1min", "ewma_baselines"}
 
 

@@ -1,0 +1,1 @@
+"""How much work a task is, from captured text."""
