@@ -84,6 +84,8 @@ class Alert:
     last_seen_at: datetime
     resolved_at: datetime | None
     resolved_by: str
+    # JSON: the figures of the newest sighting.
+    evidence: str
 
     def event(self, kind: str, at: datetime, **changes: Any) -> Event:
         """An event of this alert, with its own dimensions unless changed."""

@@ -133,6 +133,29 @@ class Timing(_Part):
     deployment_lookback_minutes: Minutes
 
 
+class Unpriced(_Part):
+    """When calls without a price are an alert: of one provider's model, over all tenants."""
+
+    level: RuleLevel
+    # Whole quarter hours, in which providers are counted.
+    window_minutes: Annotated[int, Field(ge=30, le=LONGEST_WINDOW_MINUTES, multiple_of=15)]
+    min_calls: Annotated[int, Field(ge=1)]
+    persistence_minutes: Annotated[int, Field(ge=1, le=60)]
+    lookback_days: Annotated[int, Field(ge=1, le=31)]
+    growth_above: Annotated[float, Field(ge=1)]
+    significance: Annotated[float, Field(ge=0)]
+    resolve_share_below: Share
+    forget_hours: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _is_a_level(self) -> Self:
+        if self.level is Level.NONE:
+            raise ValueError("level must be `page` or `investigate`; switch it off with `unpriced: null`")
+        if self.forget_hours >= 24 * self.lookback_days:
+            raise ValueError("forget_hours must be less than lookback_days: what is older is not looked at")
+        return self
+
+
 class Policy(_Part):
     """A whole policy. :meth:`for_tenant` gives what holds for one tenant."""
 
@@ -145,6 +168,7 @@ class Policy(_Part):
     gates: Gates
     rules: Annotated[dict[str, Rule], Field(min_length=1)]
     experiment: Experiment
+    unpriced: Unpriced | None
     baseline: Baseline
     timing: Timing
     # Differences by tenant, merged over the rest: rules, gates and experiment. Windows and timing are shared,

@@ -9,7 +9,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from sensors import alerts, diagnosis
+from sensors import alerts, diagnosis, unpriced
 from sensors.alerts import Alert, Event
 from sensors.findings import Finding, Judgement, judge
 from sensors.policy import Level, Policy
@@ -49,11 +49,8 @@ def tick(client: Client, policy: Policy, now: datetime) -> Tick:
         minutes=max(frame.begin for frame in readings.frames.all) + policy.timing.quiet_minutes
     )
     memory = max(memory, timedelta(minutes=policy.timing.cooldown_minutes))
-    known = alerts.current(
-        client,
-        "status != 'resolved' OR resolved_at > fromUnixTimestamp64Milli({since:Int64}, 'UTC')",
-        {"since": int((now - memory).timestamp() * 1000)},
-    )
+    on_record = _on_record(client, policy, now - memory, now)
+    known = [alert for alert in on_record if alert.rule not in unpriced.RULES]
     judgement = judge(readings, policy, _blocked(readings, policy, known, now))
     planned = plan(judgement, readings, policy, known, now)
     found = diagnosis.diagnose(
@@ -62,6 +59,9 @@ def tick(client: Client, policy: Policy, now: datetime) -> Tick:
         timedelta(minutes=policy.timing.deployment_lookback_minutes),
     )
     events = [_diagnosed(event, found.get(event.alert_id)) for event in planned]
+    if policy.unpriced is not None:
+        others = [alert for alert in on_record if alert.rule in unpriced.RULES]
+        events += unpriced.events(client, policy.unpriced, policy.timing, others, now, readings.end)
     alerts.write(client, events)
 
     def ids(kind: str) -> tuple[str, ...]:
@@ -78,6 +78,22 @@ def tick(client: Client, policy: Policy, now: datetime) -> Tick:
         updated=ids("updated"),
         upgraded=ids("upgraded"),
         resolved=ids("resolved"),
+    )
+
+
+def _on_record(client: Client, policy: Policy, since: datetime, now: datetime) -> list[Alert]:
+    """Alerts that are open, or were until of late."""
+    lookback = timedelta(days=0 if policy.unpriced is None else policy.unpriced.lookback_days)
+    return alerts.current(
+        client,
+        "status != 'resolved' OR resolved_at > fromUnixTimestamp64Milli({since:Int64}, 'UTC') "
+        "OR (rule IN {unpriced:Array(String)} "
+        "AND resolved_at > fromUnixTimestamp64Milli({lookback:Int64}, 'UTC'))",
+        {
+            "since": int(since.timestamp() * 1000),
+            "unpriced": list(unpriced.RULES),
+            "lookback": int((now - lookback).timestamp() * 1000),
+        },
     )
 
 

@@ -117,3 +117,18 @@ def test_windows_must_grow(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match=r"nowhere\.yml: No such file or directory; ASSAY_POLICY_FILE"):
         load(tmp_path / "nowhere.yml")
+
+
+def test_the_alert_on_calls_without_a_price_can_be_changed_and_switched_off(tmp_path: Path) -> None:
+    assert load(name="literal").unpriced is None
+    assert load(write(tmp_path, "unpriced: null\n")).unpriced is None
+    changed = load(write(tmp_path, "unpriced: {min_calls: 500, level: page}\n")).unpriced
+    assert changed is not None
+    assert (changed.min_calls, changed.level, changed.window_minutes) == (500, Level.PAGE, 60)
+    for wrong, message in (
+        ("level: none", "unpriced: level must be `page` or `investigate`"),
+        ("window_minutes: 50", "unpriced.window_minutes: Input should be a multiple of 15"),
+        ("forget_hours: 200", "unpriced: forget_hours must be less than lookback_days"),
+    ):
+        with pytest.raises(PolicyError, match=message):
+            load(write(tmp_path, f"unpriced: {{{wrong}}}\n"))
