@@ -22,8 +22,25 @@ tenant_id, model, prompt_template_version, task_type, cohort
 ]) }}
 {%- endmacro -%}
 
-{#- `start_of` is the function that gives the start of the period. -#}
-{%- macro kpi_rollup(raw, start_of, expires=false) -%}
+{#- What `llm_kpi_cubes` has of these. -#}
+{%- macro cube_histograms() -%}
+{{ return(['cost_histogram', 'latency_histogram', 'velocity_histogram']) }}
+{%- endmacro -%}
+
+{#- What `llm_kpi_cubes` adds up by: everything is the sum over the models, of which there are few. -#}
+{%- macro cubes() -%}
+{{ return(['tenant_id', 'model', 'prompt_template_version']) }}
+{%- endmacro -%}
+
+{%- macro grains() -%}
+{{ return({'1min': 'toStartOfMinute', '1h': 'toStartOfHour', '1d': 'toStartOfDay'}) }}
+{%- endmacro -%}
+
+{#- `start_of` is the function that gives the start of the period. Without it, the rollup has every period, and adds up -#}
+{#- by the dimensions of `cubes` each alone. -#}
+{%- macro kpi_rollup(raw, start_of=none, expires=false) -%}
+{%- set cubed = start_of is none -%}
+{%- set keys = 'grain, dimension, cohort, ' ~ cubes() | join(', ') if cubed else series() -%}
 with traces as (
 
     -- Read from the table itself: a view in between would not trigger on inserts.
@@ -34,6 +51,11 @@ with traces as (
         (latency_ms - ifNull(ttft_ms, 0)) / 1000 as streaming_seconds,
         if(streaming_seconds > 0, completion_tokens / streaming_seconds, null) as token_velocity,
         if(prompt_tokens > 0, completion_tokens / prompt_tokens, null) as completion_ratio
+        {%- if cubed %}
+        {%- for grain, start in grains().items() %},
+        {{ start }}(timestamp) as start_{{ grain }}
+        {%- endfor %}
+        {%- endif %}
     from {{ raw }}
     -- A parent that repeats the usage of its children is kept, and never counted.
     where billed
@@ -44,8 +66,33 @@ with traces as (
 grouped as (
 
     select
+        {%- if cubed %}
+        multiIf(
+            {%- for grain in grains() %}
+            grouping(start_{{ grain }}) = 0, '{{ grain }}',
+            {%- endfor %}
+            ''
+        ) as grain,
+        multiIf(
+            {%- for grain in grains() %}
+            grain = '{{ grain }}', toDateTime(start_{{ grain }}, 'UTC'),
+            {%- endfor %}
+            toDateTime(0, 'UTC')
+        ) as period_start,
+        multiIf(
+            {%- for name in cubes() %}
+            grouping({{ name }}) = 0, '{{ name }}',
+            {%- endfor %}
+            ''
+        ) as dimension,
+        cohort,
+        {%- for name in cubes() %}
+        {{ name }},
+        {%- endfor %}
+        {%- else %}
         {{ start_of }}(timestamp) as period_start,
         {{ series() }},
+        {%- endif %}
         sign,
         sumSimpleState(toInt64(sign)) as request_count,
         sumSimpleState(toInt64(sign * (status = 'error'))) as error_count,
@@ -63,25 +110,38 @@ grouped as (
             as cacheable_prompt_tokens,
         {{ buckets_of('toFloat64(traces.cost_usd)') }} as cost_buckets,
         {{ buckets_of('traces.latency_ms') }} as latency_buckets,
+        {%- if not cubed %}
         {{ buckets_of('traces.ttft_ms') }} as ttft_buckets,
-        {{ buckets_of('traces.token_velocity') }} as velocity_buckets,
-        {{ buckets_of('traces.completion_ratio') }} as completion_ratio_buckets
+        {{ buckets_of('traces.completion_ratio') }} as completion_ratio_buckets,
+        {%- endif %}
+        {{ buckets_of('traces.token_velocity') }} as velocity_buckets
         {%- if expires %},
         -- From when its retention counts: live, the day of the call; history, the day on which it was loaded.
         maxSimpleState(greatest(traces.retention_start, toDate(timestamp))) as retention_start
         {%- endif %}
     from traces
+    {%- if cubed %}
+    group by grouping sets (
+        {%- for grain in grains() %}
+        {%- set last_grain = loop.last %}
+        {%- for name in cubes() %}
+        (start_{{ grain }}, cohort, sign, {{ name }}){% if not (loop.last and last_grain) %},{% endif %}
+        {%- endfor %}
+        {%- endfor %}
+    )
+    {%- else %}
     group by period_start, {{ series() }}, sign
+    {%- endif %}
 
 )
 
 select
     period_start,
-    {{ series() }},
+    {{ keys }},
     {%- for name in kpi_sums() %}
     {{ name }},
     {%- endfor %}
-    {%- for name in kpi_histograms() %}
+    {%- for name in (cube_histograms() if cubed else kpi_histograms()) %}
     {{ counts_by_bucket(name | replace('_histogram', '_buckets'), 'sign') }} as {{ name }}{% if not loop.last %},{% endif %}
     {%- endfor %}
     {%- if expires %},

@@ -15,7 +15,7 @@ from assay.warehouse.dbt import DbtError, run_dbt
 from tests.support.days import NOON, call, insert
 
 ROLLUPS = (
-    *("llm_kpi_1min", "llm_kpi_1h", "llm_kpi_1d"),
+    *("llm_kpi_1min", "llm_kpi_1h", "llm_kpi_1d", "llm_kpi_cubes"),
     *("llm_quality_1min", "llm_quality_1h", "llm_quality_1d"),
     "llm_spend_15min",
 )

@@ -13,6 +13,15 @@ from assay.warehouse.client import connect
 from tests.support.days import call, insert
 
 GRAINS = ("1min", "1h", "1d")
+CUBES = ("tenant_id", "model", "prompt_template_version")
+SOURCES = {
+    **{grain: f"llm_kpi_{grain}" for grain in GRAINS},
+    **{
+        f"{grain} by {cube}": f"llm_kpi_cubes WHERE grain = '{grain}' AND dimension = '{cube}'"
+        for grain in GRAINS
+        for cube in CUBES
+    },
+}
 # Four months, so that a block reaches into several partitions of every table.
 STEP = timedelta(hours=6)
 START = datetime.now(UTC).replace(minute=30, second=0, microsecond=0) - timedelta(days=120)
@@ -40,7 +49,7 @@ def sums(settings: Settings) -> dict[str, tuple[Any, ...]]:
     """Calls, tokens, cost and counted latencies: of the raw rows and of every rollup."""
     rolled = (
         "SELECT sum(request_count), sum(prompt_tokens), sum(cost_usd), "
-        "arraySum(mapValues(sumMap(latency_histogram))) FROM llm_kpi_"
+        "arraySum(mapValues(sumMap(latency_histogram))) FROM "
     )
     raw = (
         "SELECT toInt64(count()), toInt64(sum(prompt_tokens)), sum(cost_usd), toInt64(count(latency_ms)) "
@@ -49,7 +58,7 @@ def sums(settings: Settings) -> dict[str, tuple[Any, ...]]:
     with connect(settings) as client:
         return {
             "raw": client.query(raw).result_rows[0],
-            **{grain: client.query(rolled + grain).result_rows[0] for grain in GRAINS},
+            **{name: client.query(rolled + source).result_rows[0] for name, source in SOURCES.items()},
         }
 
 
@@ -99,7 +108,33 @@ def test_history_that_is_loaded_late_stays_at_minute_grain(built: Settings) -> N
     insert(built, "llm_traces", [call(2, timestamp=old, trace_id="expired", retention_start=old.date())])
     with connect(built) as client:
         client.command("OPTIMIZE TABLE llm_kpi_1min FINAL")
+        client.command("OPTIMIZE TABLE llm_kpi_cubes FINAL")
         calls = {
-            g: client.query(f"SELECT sum(request_count) FROM llm_kpi_{g}").result_rows[0][0] for g in GRAINS
+            name: client.query(f"SELECT sum(request_count) FROM {source}").result_rows[0][0]
+            for name, source in SOURCES.items()
         }
-    assert calls == {"1min": 1, "1h": 2, "1d": 2}
+    assert calls == {name: 1 if name.startswith("1min") else 2 for name in SOURCES}
+
+
+def test_a_cube_has_one_row_per_period_and_value_and_the_percentiles_of_its_series(built: Settings) -> None:
+    store(built, block("a", rows=300, step=timedelta(minutes=7)), "a")
+    with connect(built) as client:
+        for cube in CUBES:
+            others = [name for name in CUBES if name != cube]
+            figures = (
+                "sum(request_count), sum(cost_usd), sum(cached_tokens), sum(cacheable_prompt_tokens), "
+                "sumMap(cost_histogram), sumMap(latency_histogram), sumMap(velocity_histogram)"
+            )
+            by = f"GROUP BY period_start, cohort, {cube} ORDER BY ALL"
+            cubed = f"FROM llm_kpi_cubes FINAL WHERE grain = '1h' AND dimension = '{cube}'"
+            assert (
+                client.query(f"SELECT period_start, cohort, {cube}, {figures} {cubed} {by}").result_rows
+                == client.query(
+                    f"SELECT period_start, cohort, {cube}, {figures} FROM llm_kpi_1h {by}"
+                ).result_rows
+            )
+            rows, named = client.query(
+                f"SELECT count() - uniqExact(period_start, cohort, {cube}), "
+                f"countIf({others[0]} != '' OR {others[1]} != '') {cubed}"
+            ).result_rows[0]
+            assert (rows, named) == (0, 0)

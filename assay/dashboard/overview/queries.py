@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from assay.dashboard.overview.selection import UNNAMED, Evaluator, Selection
+from assay.dashboard.overview import rollups
+from assay.dashboard.overview.rollups import CALLS, SCORES, SERIES
+from assay.dashboard.overview.selection import Evaluator, Selection
 from assay.dashboard.store import Query
-from assay.dashboard.windows import Grain, Window, segments
+from assay.dashboard.windows import Grain, Window
 
 # Series drawn by name; the rest is "other". As many as the palette has colours that can be told apart.
 TOP_SERIES = 7
@@ -19,50 +21,8 @@ TABLE_ROWS = 50
 ALERT_ROWS = 20
 OPTION_ROWS = 1000
 
-_SERIES = ("tenant_id", "model", "prompt_template_version")
 _MICROSECOND = 1_000_000
 
-
-@dataclass(frozen=True)
-class _Measure:
-    """A figure over any rollup rows: its expression and the columns that it reads. Unknown is NULL."""
-
-    sql: str
-    columns: tuple[str, ...]
-
-
-def _sum(column: str) -> _Measure:
-    return _Measure(f"sum(r.{column})", (column,))
-
-
-def _quantile(histogram: str, level: float) -> _Measure:
-    return _Measure(f"assay_quantile(sumMap(r.{histogram}), {level})", (histogram,))
-
-
-_CALLS: Mapping[str, _Measure] = {
-    "request_count": _sum("request_count"),
-    "error_count": _sum("error_count"),
-    "unpriced_count": _sum("unpriced_count"),
-    # What lost its price in a correction is unknown again, not free.
-    "cost_usd": _Measure("if(sum(r.priced_count) > 0, sum(r.cost_usd), NULL)", ("priced_count", "cost_usd")),
-    "cache_hit_rate": _Measure(
-        "sum(r.cached_tokens) / nullIf(sum(r.cacheable_prompt_tokens), 0)",
-        ("cached_tokens", "cacheable_prompt_tokens"),
-    ),
-    "cost_p50_usd": _quantile("cost_histogram", 0.5),
-    "latency_p50_ms": _quantile("latency_histogram", 0.5),
-    "latency_p95_ms": _quantile("latency_histogram", 0.95),
-    "velocity_p50": _quantile("velocity_histogram", 0.5),
-    "velocity_p95": _quantile("velocity_histogram", 0.95),
-}
-_SCORES: Mapping[str, _Measure] = {
-    "evaluation_count": _sum("evaluation_count"),
-    "unknown_count": _sum("unknown_count"),
-    "quality_mean": _Measure(
-        "if(sum(r.evaluation_count) > 0, sum(r.weighted_score) / sum(r.score_weight), NULL)",
-        ("weighted_score", "score_weight"),
-    ),
-}
 _TOTALS = (
     *("request_count", "error_count", "unpriced_count", "cost_usd", "cache_hit_rate"),
     *("cost_p50_usd", "latency_p50_ms", "latency_p95_ms", "velocity_p50"),
@@ -75,6 +35,10 @@ _TABLE = (
     *("request_count", "error_count", "unpriced_count", "cost_usd", "cache_hit_rate"),
     *("cost_p50_usd", "latency_p95_ms", "velocity_p50"),
 )
+# What the series can be put in order by without reading a histogram.
+_SUMS = ("request_count", "error_count", "cost_usd", "cache_hit_rate")
+_SORTS_OF_SUMS = (*SERIES, *_SUMS, "error_rate")
+_ERROR_RATE = "error_count / request_count"
 # What corrections took away whole leaves rows of zeros behind: no traffic, no scores.
 _SOME_CALLS = "HAVING request_count > 0"
 _SOME_SCORES = "HAVING evaluation_count + unknown_count > 0"
@@ -102,13 +66,14 @@ class View:
 def totals(view: View) -> Query:
     """One row per window with traffic: ``previous`` (0 shown, 1 the one before), the measures."""
     parameters: dict[str, object] = {}
-    columns = _columns(_CALLS, _TOTALS)
-    rows = _union(
+    columns = rollups.columns(CALLS, _TOTALS)
+    rows = rollups.union(
         _rows("kpi", view, view.read, ("0 AS previous", *columns), parameters),
         _rows("kpi", view, view.window.previous, ("1 AS previous", *columns), parameters),
     )
     return Query(
-        f"SELECT previous, {_measures(_CALLS, _TOTALS)} FROM ({rows}) AS r GROUP BY previous {_SOME_CALLS}",
+        f"SELECT previous, {rollups.measures(CALLS, _TOTALS)} FROM ({rows}) AS r "
+        f"GROUP BY previous {_SOME_CALLS}",
         parameters,
     )
 
@@ -116,14 +81,14 @@ def totals(view: View) -> Query:
 def quality_totals(view: View) -> Query:
     """One row per window and evaluator: ``previous``, ``evaluator``, ``evaluator_version``, counts, mean."""
     parameters: dict[str, object] = {}
-    columns = ("evaluator", "evaluator_version", *_columns(_SCORES, _SCORES))
-    rows = _union(
+    columns = ("evaluator", "evaluator_version", *rollups.columns(SCORES, SCORES))
+    rows = rollups.union(
         _rows("quality", view, view.read, ("0 AS previous", *columns), parameters),
         _rows("quality", view, view.window.previous, ("1 AS previous", *columns), parameters),
     )
     return Query(
-        f"SELECT previous, evaluator, evaluator_version, {_measures(_SCORES, _SCORES)} FROM ({rows}) AS r "
-        f"GROUP BY previous, evaluator, evaluator_version {_SOME_SCORES}",
+        f"SELECT previous, evaluator, evaluator_version, {rollups.measures(SCORES, SCORES)} "
+        f"FROM ({rows}) AS r GROUP BY previous, evaluator, evaluator_version {_SOME_SCORES}",
         parameters,
     )
 
@@ -136,11 +101,11 @@ def trend(view: View) -> Query:
     parameters: dict[str, object] = {}
     member = _member(view, parameters)
     rows = _rows(
-        "kpi", view, view.read, ("period_start", *member.columns, *_columns(_CALLS, _TREND)), parameters
+        "kpi", view, view.read, ("period_start", *member.columns, *rollups.columns(CALLS, _TREND)), parameters
     )
     return Query(
         f"{member.names}SELECT {_period(view)} AS period, {member.sql} AS member, "
-        f"{_measures(_CALLS, _TREND)} FROM ({rows}) AS r "
+        f"{rollups.measures(CALLS, _TREND)} FROM ({rows}) AS r "
         f"GROUP BY period, member {_SOME_CALLS} ORDER BY period",
         parameters,
     )
@@ -154,13 +119,13 @@ def quality_trend(view: View) -> Query:
     parameters: dict[str, object] = {}
     member = _member(view, parameters)
     whose = ("evaluator", "evaluator_version")
-    columns = ("period_start", *whose, *member.columns, *_columns(_SCORES, _SCORES))
+    columns = ("period_start", *whose, *member.columns, *rollups.columns(SCORES, SCORES))
     rows = _rows("quality", view, view.read, columns, parameters)
     one = f"WHERE {_evaluator(view, parameters)} " if member.columns else ""
     keys = "period, member, evaluator, evaluator_version"
     return Query(
         f"{member.names}SELECT {_period(view)} AS period, {member.sql} AS member, "
-        f"evaluator, evaluator_version, {_measures(_SCORES, _SCORES)} "
+        f"evaluator, evaluator_version, {rollups.measures(SCORES, SCORES)} "
         f"FROM ({rows}) AS r {one}GROUP BY {keys} {_SOME_SCORES} ORDER BY period",
         parameters,
     )
@@ -173,22 +138,47 @@ def series(view: View) -> Query:
     ``quality_mean`` is that of the chosen evaluator, or of the one with the most scores in the window.
     """
     parameters: dict[str, object] = {}
-    keys = ", ".join(_SERIES)
-    calls = _rows("kpi", view, view.read, (*_SERIES, *_columns(_CALLS, _TABLE)), parameters)
-    scored = (*_SERIES, "evaluator", "evaluator_version", *_columns(_SCORES, _SCORES))
-    scores = _rows("quality", view, view.read, scored, parameters)
+    keys = ", ".join(SERIES)
     chosen = view.selection
     order = f"{chosen.sort} {'DESC' if chosen.descending else 'ASC'} NULLS LAST"
+    first, listed = _listed(view, order, parameters)
+    counted = (*SERIES, *rollups.columns(CALLS, _TABLE))
+    calls = _rows("kpi", view, view.read, counted, parameters, series=listed)
+    scored = (*SERIES, "evaluator", "evaluator_version", *rollups.columns(SCORES, SCORES))
+    scores = _rows("quality", view, view.read, scored, parameters, series=listed)
     return Query(
-        "SELECT c.*, c.error_count / c.request_count AS error_rate, count() OVER () AS found, "
+        f"{first}SELECT c.*, {_ERROR_RATE} AS error_rate, "
+        f"{'listed.2' if listed else 'count() OVER ()'} AS found, "
         "q.evaluation_count AS evaluation_count, q.quality_mean AS quality_mean "
-        f"FROM (SELECT {keys}, {_measures(_CALLS, _TABLE)} FROM ({calls}) AS r "
+        f"FROM (SELECT {keys}, {rollups.measures(CALLS, _TABLE)} FROM ({calls}) AS r "
         f"GROUP BY {keys} {_SOME_CALLS}) AS c "
-        f"LEFT JOIN (SELECT {keys}, {_measures(_SCORES, _SCORES)} FROM ({scores}) AS r "
+        f"LEFT JOIN (SELECT {keys}, {rollups.measures(SCORES, SCORES)} FROM ({scores}) AS r "
         f"WHERE {_evaluator(view, parameters)} GROUP BY {keys} {_SOME_SCORES}) AS q "
         f"USING ({keys}) ORDER BY {order}, request_count DESC, {keys} LIMIT {TABLE_ROWS} "
         "SETTINGS join_use_nulls = 1",
         parameters,
+    )
+
+
+def _listed(view: View, order: str, parameters: dict[str, object]) -> tuple[str, str]:
+    """The series that the table lists, where their order can be told from sums: ``WITH listed AS …``, of the
+    names and of how many series there are, and the condition that a row is of these. Else two empty strings.
+
+    Histograms are most of a rollup, and those of the series further down need not be read.
+    """
+    if view.selection.sort not in _SORTS_OF_SUMS:
+        return "", ""
+    keys = ", ".join(SERIES)
+    summed = [name for name in _TABLE if name in _SUMS]
+    counted = _rows("kpi", view, view.read, (*SERIES, *rollups.columns(CALLS, summed)), parameters)
+    first = (
+        f"SELECT {keys}, {rollups.measures(CALLS, summed)}, {_ERROR_RATE} AS error_rate, "
+        f"count() OVER () AS found FROM ({counted}) AS r GROUP BY {keys} {_SOME_CALLS} "
+        f"ORDER BY {order}, request_count DESC, {keys} LIMIT {TABLE_ROWS}"
+    )
+    return (
+        f"WITH (SELECT (groupArray(({keys})), max(found)) FROM ({first})) AS listed ",
+        f"({keys}) IN (SELECT arrayJoin(listed.1))",
     )
 
 
@@ -198,9 +188,12 @@ def options(view: View) -> Query:
     """
     parameters: dict[str, object] = {}
     unfiltered = View(Selection(cohort=view.selection.cohort), view.window)
-    rows = _rows("kpi", unfiltered, view.read, _SERIES, parameters)
-    names = ", ".join(f"arraySort(groupUniqArray({OPTION_ROWS})({key})) AS {key}s" for key in _SERIES)
-    return Query(f"SELECT {names} FROM ({rows})", parameters)
+    names = (
+        f"(SELECT arraySort(groupUniqArray({OPTION_ROWS})({key})) "
+        f"FROM ({_rows('kpi', unfiltered, view.read, (key,), parameters)})) AS {key}s"
+        for key in SERIES
+    )
+    return Query(f"SELECT {', '.join(names)}", parameters)
 
 
 def simulated(view: View) -> Query:
@@ -214,8 +207,8 @@ def simulated(view: View) -> Query:
     return Query(
         "SELECT 1 AS simulated FROM llm_traces WHERE source = 'simulator' "
         "AND timestamp >= fromUnixTimestamp64Micro({start:Int64}, 'UTC') "
-        f"AND timestamp < fromUnixTimestamp64Micro({{end:Int64}}, 'UTC') AND {_filters(view, parameters)} "
-        "LIMIT 1",
+        "AND timestamp < fromUnixTimestamp64Micro({end:Int64}, 'UTC') "
+        f"AND {rollups.filters(view.selection, parameters)} LIMIT 1",
         parameters,
     )
 
@@ -235,7 +228,9 @@ def alerts(selection: Selection) -> Query:
     Other tenants' are listed as well: a filter must not hide a page.
     """
     parameters: dict[str, object] = {"cohort": selection.cohort}
-    chosen = f"{_among('tenant_id', selection.tenants, parameters)} DESC, " if selection.tenants else ""
+    chosen = (
+        f"{rollups.among('tenant_id', selection.tenants, parameters)} DESC, " if selection.tenants else ""
+    )
     return Query(
         "SELECT alert_id, level, tenant_id, model, prompt_template_version, summary, status, opened_at, "
         "acknowledged_by, count() OVER () AS found, countIf(level = 'page') OVER () AS pages "
@@ -291,56 +286,16 @@ def _period(view: View) -> str:
     return f"toDateTime64(toStartOfInterval(r.period_start, INTERVAL {seconds} SECOND), 0, 'UTC')"
 
 
-def _measures(among: Mapping[str, _Measure], names: Iterable[str]) -> str:
-    return ", ".join(f"{among[name].sql} AS {name}" for name in names)
-
-
-def _columns(among: Mapping[str, _Measure], names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(column for name in names for column in among[name].columns))
-
-
-def _union(*selects: str) -> str:
-    return " UNION ALL ".join(selects)
-
-
 def _rows(
-    kind: str, view: View, window: Window, columns: Iterable[str], parameters: dict[str, object]
+    kind: rollups.Kind,
+    view: View,
+    window: Window,
+    columns: Iterable[str],
+    parameters: dict[str, object],
+    *,
+    series: str = "",
 ) -> str:
-    """Rollup rows of ``window`` that the filters keep, from as few and as coarse periods as cover it exactly.
-
-    Adds the parameters that it names to ``parameters``.
-    """
-    where = _filters(view, parameters)
-    selects = []
-    for segment in segments(window, view.grain):
-        start = int(segment.window.start.timestamp())
-        end = int(segment.window.end.timestamp())
-        parameters |= {f"t{start}": start, f"t{end}": end}
-        selects.append(
-            f"SELECT {', '.join(columns)} FROM llm_{kind}_{segment.grain.suffix} "
-            f"WHERE period_start >= toDateTime({{t{start}:UInt32}}, 'UTC') "
-            f"AND period_start < toDateTime({{t{end}:UInt32}}, 'UTC') AND {where}"
-        )
-    return _union(*selects)
-
-
-def _filters(view: View, parameters: dict[str, object]) -> str:
-    chosen = view.selection
-    parameters["cohort"] = chosen.cohort
-    conditions = (
-        "cohort = {cohort:String}",
-        _among("tenant_id", chosen.tenants, parameters),
-        _among("model", chosen.models, parameters),
-        _among("prompt_template_version", chosen.templates, parameters),
-    )
-    return " AND ".join(filter(None, conditions))
-
-
-def _among(column: str, names: tuple[str, ...], parameters: dict[str, object]) -> str:
-    if not names:
-        return ""
-    parameters[column] = ["" if name == UNNAMED else name for name in names]
-    return f"{column} IN {{{column}:Array(String)}}"
+    return rollups.rows(kind, view.selection, window, view.grain, columns, parameters, series=series)
 
 
 def _evaluator(view: View, parameters: dict[str, object]) -> str:
