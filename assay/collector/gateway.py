@@ -30,6 +30,7 @@ from assay.collector.reasons import Reason, explain
 from assay.collector.spans import DEFAULT_TENANT, MAX_ATTRIBUTES, MAX_NAME, MAX_VALUE, Mapped, scalar
 from assay.collector.usage import UnreadableError
 from assay.contracts.records import Record, Span
+from assay.pricing import providers
 
 # What senders may say about a call in the gateway's own metadata: as `assay.task_type`, or as a header
 # `x-assay-task-type`.
@@ -216,7 +217,7 @@ def usd(amount: float | None) -> Decimal | None:
 
 def provider(name: str) -> str:
     """A provider as the conventions call it."""
-    return genai.PROVIDERS.get(name.lower(), name.lower())
+    return providers.stored_name(name)
 
 
 def pricing_tier(name: str) -> str:

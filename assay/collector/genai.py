@@ -249,14 +249,6 @@ PRICING_TIERS: Final = {
     "provisioned": "provisioned",
 }
 MODALITIES: Final = {"image": "image", "speech": "audio", "audio": "audio", "video": "video"}
-# Names of previous conventions, as they are called now.
-PROVIDERS: Final = {
-    "az.ai.openai": "azure.ai.openai",
-    "az.ai.inference": "azure.ai.inference",
-    "vertex_ai": "gcp.vertex_ai",
-    "gemini": "gcp.gemini",
-    "xai": "x_ai",
-}
 
 # Every row by its field. A name stands in one row only, so that one look at each attribute finds them all.
 ROWS: Final[dict[str, Names]] = {

@@ -21,6 +21,7 @@ from assay.collector.reasons import Reason, explain
 from assay.collector.usage import UnreadableError
 from assay.collector.values import Picked, pick, usage
 from assay.contracts.records import Record, Span
+from assay.pricing import providers
 
 DEFAULT_TENANT: Final = "default"
 MAX_ATTRIBUTES: Final = 64
@@ -208,8 +209,7 @@ def _template(picked: Picked) -> str:
 
 def _normalise(fields: dict[str, Any], picked: Picked) -> None:
     if "provider" in fields:
-        name = fields["provider"].lower()
-        fields["provider"] = genai.PROVIDERS.get(name, name)
+        fields["provider"] = providers.stored_name(fields["provider"])
     if "pricing_tier" in fields:
         fields["pricing_tier"] = genai.PRICING_TIERS.get(fields["pricing_tier"].lower(), "standard")
     if "modality" in fields and picked.best["modality"][0] > 0:

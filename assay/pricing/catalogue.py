@@ -14,8 +14,9 @@ from typing import Final
 import genai_prices
 import numpy as np
 from genai_prices import types
-from genai_prices.data_snapshot import get_snapshot
+from genai_prices.data_snapshot import DataSnapshot, get_snapshot
 
+from assay.pricing import providers
 from assay.pricing.cards import EXACT, Card, Charge, Rate
 from assay.pricing.columns import Ints
 
@@ -142,29 +143,49 @@ def prices(provider: str, response_model: str, model: str, tier: str) -> Prices:
         tier: ``standard``, ``batch``, ``priority`` or ``provisioned``.
     """
     snapshot = get_snapshot()
-    for name in (response_model, model):
-        if not name:
-            continue
-        # LiteLLM prefixes the name with a provider; where that is given beside it, the list wants the rest.
-        for listed in (name, name.partition("/")[2]) if provider else (name,):
-            try:
-                # As "litellm", the provider is inferred from the name's prefix, and else from the name.
-                found = snapshot.find_provider_model(listed, None, provider or "litellm", None)
-            except LookupError:
-                continue
-            return Prices(provider, found, tier, name=name)
-    return Prices(provider, None, tier, reason=_reason(provider, model))
+    listed = providers.listed_name(provider)
+    # Nobody's prices are those of a provider that the list does not have.
+    if listed != "":
+        for name in filter(None, (response_model, model)):
+            found = _found(snapshot, provider if listed is None else listed, name)
+            if found is not None:
+                return Prices(provider, found, tier, name=name)
+    return Prices(provider, None, tier, reason=_reason(provider, listed, model))
 
 
-def _reason(provider: str, model: str) -> str:
-    snapshot = get_snapshot()
-    if provider:
+def _found(
+    snapshot: DataSnapshot, provider: str, model: str
+) -> tuple[types.Provider, types.ModelInfo] | None:
+    for name in providers.model_names(provider, model) if provider else (model,):
         try:
-            snapshot.find_provider(None, provider, None)
+            # As "litellm", the provider is inferred from the name's prefix, and else from the name.
+            return snapshot.find_provider_model(name, None, provider or "litellm", None)
         except LookupError:
-            return f"no price list of provider {provider}"
-        return f"no price for model {model} of provider {provider}"
-    return f"no price for model {model}"
+            continue
+    return _undated(snapshot, model) if provider == "aws" else None
+
+
+def _undated(snapshot: DataSnapshot, model: str) -> tuple[types.Provider, types.ModelInfo] | None:
+    """A Bedrock model by a name without its date, where all that it may stand for have the same prices."""
+    provider = snapshot.find_provider(None, "aws", None)
+    name = providers.bedrock_name(model)
+    candidates = [found for found in provider.models if providers.is_dated(found.id, name)]
+    same = candidates and all(found.prices == candidates[0].prices for found in candidates)
+    return (provider, candidates[0]) if same else None
+
+
+def _reason(provider: str, listed: str | None, model: str) -> str:
+    if not provider:
+        return f"no price for model {model}"
+    if listed is None:
+        try:
+            get_snapshot().find_provider(None, provider, None)
+        except LookupError:
+            listed = ""
+    if listed == "":
+        return f"no price list of provider {provider}"
+    hidden = ", an inference profile that does not say which" if providers.is_opaque(model) else ""
+    return f"no price for model {model} of provider {provider}{hidden}"
 
 
 def _constraints(

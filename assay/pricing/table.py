@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.pricing import catalogue
+from assay.pricing import catalogue, providers
 from assay.pricing.cards import TOKEN_CLASSES, Card, Charge, Rate
 from assay.pricing.columns import Ints, Labels
 from assay.pricing.overrides import EPOCH, Override, in_force, matches
@@ -65,7 +65,7 @@ class PriceTable:
         list_provider, list_model = listed.names
         # By the model that answered, as the list is asked; where the list knows neither, by either name.
         models = {listed.name, list_model} if listed.known else {response_model, model}
-        providers = {provider, list_provider} - {""} or {""}
+        whose = (providers.all_names(provider) | {list_provider}) - {""} or {""}
         patterns = self._patterns_of[tenant_class]
         rows = [
             row
@@ -73,7 +73,7 @@ class PriceTable:
             if (not row.tenant_id.strip("*") or row.tenant_id in patterns)
             and row.pricing_tier in ("", tier)
             and any(matches(row.model, name) for name in models)
-            and any(matches(row.provider, name) for name in providers)
+            and any(matches(row.provider, name) for name in whose)
         ]
         standard = catalogue.prices(provider, response_model, model, "standard")
         return Quote(listed, standard, rows)
