@@ -168,5 +168,7 @@ def test_tests_of_the_project_fail_where_the_store_is_wrong(filled: Settings, tm
         "quality_rollup_equals_raw",
         "hour_equals_minutes",
         "day_equals_hours",
+        "quality_hour_equals_minutes",
+        "quality_day_equals_hours",
         "percentiles_within_tolerance",
     }
