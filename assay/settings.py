@@ -143,7 +143,7 @@ class Settings(BaseSettings):
     )
     embedding_model: str = "text-embedding-3-small"
     embedding_api_key: SecretStr | None = Field(default=None, description="sent to the embeddings service")
-    embedding_max_characters: Annotated[int, Field(ge=100)] = Field(
+    embedding_max_characters: Annotated[int, Field(ge=100, le=32_000)] = Field(
         default=6000,
         description="of a longer text, beginning and end are embedded; 6,000 characters are below 8,192 "
         "tokens",

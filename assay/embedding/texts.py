@@ -16,8 +16,11 @@ from assay.embedding.embedder import Embedder, EmbedderError, Vectors, identity
 from assay.settings import Settings
 from assay.warehouse.erasure import digest
 
-# Texts of a page are held in memory, its vectors go in with one insert: 256 of 6,000 characters are 2 MB.
+# Vectors of a page go in with one insert: so much is done again after a run that was cut off.
 PAGE: Final = 256
+# Texts that are fetched at a time. A fair sample lies all over the day, whose texts are read whole for it, so
+# that few large fetches are best. 4,096 of 6,000 characters are 25 MB.
+FETCH: Final = 4096
 
 _CALL: Final = "sipHash64(tenant_id, trace_id, span_id)"
 # What a text is cut to: instructions stand at its beginning or at its end.
@@ -49,7 +52,7 @@ HAVING sum(texts) > sum(embedded)
 ORDER BY day DESC
 """
 # In the order of a hash, so that what is embedded of a day is a fair sample of it wherever one stops.
-_PAGE: Final = f"""
+_TEXTS: Final = f"""
 WITH
     waiting AS (
         SELECT tenant_id, timestamp, trace_id, span_id, {_CALL} AS call
@@ -180,7 +183,7 @@ def embed(
     name, most = identity(embedder), settings.embedding_max_characters
     found = waiting(client, name, settings.embedding_daily_texts)
     done = Embedded()
-    for part in _chunks(client.query_arrow(_EXAMPLES, parameters={"embedder": name, "most": most})):
+    for part in _pages(client.query_arrow(_EXAMPLES, parameters={"embedder": name, "most": most})):
         _insert(
             client,
             "example_embeddings",
@@ -193,31 +196,32 @@ def embed(
         done = replace(done, examples=done.examples + part.num_rows)
         note(done, found)
     for day, count in found.days:
-        for page in _pages(client, name, most, day, count):
-            done = _embed_page(client, embedder, page, day, done)
-            note(done, found)
+        for fetched in _fetches(client, name, most, day, count):
+            for page in _pages(fetched):
+                done = _embed_page(client, embedder, page, day, done)
+                note(done, found)
     return done, found
 
 
-def _pages(client: Client, embedder: str, most: int, day: date, count: int) -> Iterator[pa.Table]:
+def _fetches(client: Client, embedder: str, most: int, day: date, count: int) -> Iterator[pa.Table]:
     start = 0
     while count > 0:
-        page = client.query_arrow(
-            _PAGE,
+        texts = client.query_arrow(
+            _TEXTS,
             parameters={
                 "embedder": embedder,
                 "most": most,
                 "day": day,
                 "start": start,
-                "limit": min(PAGE, count),
+                "limit": min(FETCH, count),
             },
             use_strings=True,
         )
-        if not page.num_rows:
+        if not texts.num_rows:
             return
-        yield page
-        count -= page.num_rows
-        start = page["call"][-1].as_py() + 1
+        yield texts
+        count -= texts.num_rows
+        start = texts["call"][-1].as_py() + 1
         if start >= 2**64:
             return
 
@@ -243,7 +247,7 @@ def _embed_page(client: Client, embedder: Embedder, page: pa.Table, day: date, d
     return replace(done, texts=done.texts + stored, dropped=done.dropped + page.num_rows - stored)
 
 
-def _chunks(table: pa.Table) -> Iterator[pa.Table]:
+def _pages(table: pa.Table) -> Iterator[pa.Table]:
     for start in range(0, table.num_rows, PAGE):
         yield table.slice(start, PAGE)
 
