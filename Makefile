@@ -53,8 +53,9 @@ bench: $(INSTALLED) ## Every benchmark; each prints one JSON object
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file" >&2; \
 		$(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
 
-schemas: $(INSTALLED) ## Write the JSON Schemas of the contracts anew
+schemas: $(INSTALLED) ## Write anew what is derived from the code: JSON Schemas of the contracts, names of attributes in dbt
 	@$(BIN)/python -m assay.contracts
+	@$(BIN)/python -m assay.collector.otel_traces.names
 
 lock: $(INSTALLED) ## Pin the dependencies anew
 	@$(BIN)/uv pip compile --universal --python-version 3.11 --quiet --no-header --upgrade \

@@ -65,7 +65,7 @@ PROVIDERS: Final = (
     Provider("openai_like", "", ("openai-compatible",)),
 )
 # What the AI SDK puts behind a name ("openai.chat"), and LiteLLM ("vertex_ai-anthropic_models").
-_SUFFIX: Final = re.compile(
+SUFFIX: Final = re.compile(
     r"(?:\.(?:chat|responses|messages|completion|embedding|generative-ai)|-[a-z0-9]+_models)$"
 )
 _BY_NAME: Final = {name: provider for provider in PROVIDERS for name in (provider.name, *provider.others)}
@@ -141,4 +141,4 @@ def is_opaque(model: str) -> bool:
 
 def _find(name: str) -> Provider | None:
     name = name.lower().strip()
-    return _BY_NAME.get(name) or _BY_NAME.get(_SUFFIX.sub("", name))
+    return _BY_NAME.get(name) or _BY_NAME.get(SUFFIX.sub("", name))
