@@ -47,6 +47,28 @@
     },
   };
 
+  // A refresh replaces what it fills. Who was in there with the keyboard goes on from the same place.
+  const REFRESHED = "#notice, #alerts, #tiles, #legend, #rows";
+  let place = null;
+
+  function peers(part, element) {
+    return [...document.querySelectorAll(`#${part} :is(a, button)`)].filter((each) => (
+      each.id === element.id && each.getAttribute("href") === element.getAttribute("href")
+    ));
+  }
+
+  document.addEventListener("focusin", ({ target }) => {
+    const part = target.closest(REFRESHED)?.id;
+    place = part ? { part, element: target, nth: peers(part, target).indexOf(target) } : null;
+  });
+  document.addEventListener("pointerdown", ({ target }) => {
+    if (!target.closest(REFRESHED)) place = null;
+  });
+  new MutationObserver(() => {
+    if (!place || place.element.isConnected || document.activeElement !== document.body) return;
+    peers(place.part, place.element)[place.nth]?.focus({ preventScroll: true });
+  }).observe(document.body, { childList: true, subtree: true });
+
   new MutationObserver(() => {
     const before = shown;
     if (document.getElementById("overview") && scheme() !== before) {

@@ -4,17 +4,20 @@ refresh.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2s
 from typing import Any
 from urllib.parse import parse_qs
 
 import pandas as pd
 from dash import ClientsideFunction, Dash, Input, Output, State, ctx, no_update
 from dash.exceptions import PreventUpdate
+from plotly.utils import PlotlyJSONEncoder
 
-from assay.dashboard.overview import figures, kpis, panels, queries
+from assay.dashboard.overview import acknowledgement, figures, kpis, panels, queries
 from assay.dashboard.overview.layout import CHARTS, COLUMNS, FILTERS
 from assay.dashboard.overview.selection import CUSTOM, UNGROUPED, UNNAMED, Evaluator, Selection
 from assay.dashboard.store import Store, StoreError
@@ -116,6 +119,7 @@ def register(app: Dash, store: Store, settings: Settings) -> None:
         output={
             "notice": Output("notice", "children"),
             "alerts": Output("alerts", "children"),
+            "drawn": Output("drawn", "data"),
             "tiles": Output("tiles", "children"),
             "busy": Output("tiles", "aria-busy"),
             "legend": Output("legend", "children"),
@@ -136,6 +140,7 @@ def register(app: Dash, store: Store, settings: Settings) -> None:
             "offered": {
                 **{name: State(name, "data") for name in FILTERS},
                 "evaluator": State("evaluator", "data"),
+                "drawn": State("drawn", "data"),
             },
             "zooms": {key: State(key, "relayoutData") for key in CHARTS},
             "newest": State("newest", "data"),
@@ -165,6 +170,8 @@ def register(app: Dash, store: Store, settings: Settings) -> None:
             return found | {"zooms": dict.fromkeys(CHARTS)}
         charts = {key: figures.zoomed(chart, zooms[key]) for key, chart in found["charts"].items()}
         return found | {"charts": charts}
+
+    acknowledgement.register(app, store)
 
     # Asks again only while somebody looks: a hidden tab costs nothing.
     clientside: Any = app.clientside_callback  # It has no types.
@@ -245,9 +252,13 @@ def shown(
         "evaluator": f" of {evaluator.label}" if evaluator else "",
         "low": f"{kpis.LOW_CACHE_HIT_RATE:.0%}",
     }
+    alerts = panels.alerts(answers["alerts"], selection, now)
+    drawn = _digest(alerts)
     return {
         "notice": notice,
-        "alerts": panels.alerts(answers["alerts"], selection, now),
+        # A button must not be rebuilt under the pointer.
+        "alerts": no_update if drawn == offered["drawn"] else alerts,
+        "drawn": drawn,
         "tiles": panels.tiles(kpis.tiles(totals, scores, selection.evaluator), selection),
         "busy": "false",
         "legend": panels.legend(members, selection),
@@ -279,6 +290,7 @@ def nothing() -> dict[str, Any]:
     parts = (
         "notice",
         "alerts",
+        "drawn",
         "tiles",
         "busy",
         "legend",
@@ -319,6 +331,12 @@ def _evaluators(scores: pd.DataFrame, selection: Selection) -> list[dict[str, st
     if selection.evaluator is not None:
         found.add(selection.evaluator)
     return [{"value": e.key, "label": e.label} for e in sorted(found, key=lambda e: (e.name, e.version))]
+
+
+def _digest(children: Sequence[Any]) -> str:
+    """Short for all that the browser is sent of ``children``."""
+    text = json.dumps(children, cls=PlotlyJSONEncoder, sort_keys=True)
+    return blake2s(text.encode(), digest_size=8).hexdigest()
 
 
 def _unless_same(value: Sequence[Any], before: Any) -> Any:

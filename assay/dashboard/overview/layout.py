@@ -9,7 +9,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from assay.dashboard.markup import attributes
-from assay.dashboard.overview import figures
+from assay.dashboard.overview import acknowledgement, figures
 from assay.dashboard.overview.selection import CUSTOM, DEFAULT_RANGE, RANGES, UNGROUPED
 
 # Chart ids with their titles, in reading order.
@@ -53,11 +53,14 @@ def layout() -> Component:
             dcc.Store(id="tick"),
             dcc.Store(id="colours"),
             dcc.Store(id="newest"),
+            # Which list of alerts is on the screen.
+            dcc.Store(id="drawn"),
             dcc.Interval(id="interval", disabled=True),
             dcc.Interval(id="second", interval=1000),
             html.H1("Overview", className="sr-only"),
             html.Div(id="notice"),
             html.Section(id="alerts", **attributes(aria_label="Open alerts")),
+            *acknowledgement.parts(),
             _controls(),
             html.Section(
                 id="tiles", className="tiles", **attributes(aria_label="Key figures", aria_busy="true")
@@ -130,7 +133,7 @@ def _controls() -> Component:
                 dmc.Select(
                     id="evaluator",
                     label="Evaluator",
-                    placeholder="most scores",
+                    placeholder="with most scores",
                     clearable=True,
                     size="xs",
                     data=[],

@@ -13,11 +13,13 @@ from dash.development.base_component import Component
 
 from assay.dashboard import format
 from assay.dashboard.markup import attributes
+from assay.dashboard.overview import acknowledgement
 from assay.dashboard.overview.figures import Group
 from assay.dashboard.overview.kpis import LOW_CACHE_HIT_RATE, Tile
 from assay.dashboard.overview.layout import COLUMNS
 from assay.dashboard.overview.selection import CUSTOM, UNNAMED, Selection
 from assay.dashboard.store import StoreError
+from evaluators.versions import OWN_TENANT
 
 Children = list[Any]
 
@@ -28,7 +30,9 @@ _HIGH_ERROR_RATE = 0.05
 def tiles(found: Sequence[Tile], selection: Selection) -> Children:
     """The figures on top. What is unknown is said in words, in the place of the figure."""
     span = "same time before" if selection.range == CUSTOM else f"previous {selection.range}"
-    return [_tile(tile, span) for tile in found]
+    compared = any(tile.change is not None and tile.known for tile in found)
+    note = html.P(f"Changes: against the {span}", className="compared") if compared else None
+    return [*(_tile(tile, span) for tile in found), note]
 
 
 def _tile(tile: Tile, span: str) -> Component:
@@ -65,7 +69,7 @@ def legend(groups: Sequence[Group], selection: Selection) -> Children:
         html.Span(_chip(group), className="member")
         if group.member is None
         else dcc.Link(
-            _chip(group),
+            [*_chip(group), _own(selection.group_by, group.name)],
             href=_only(selection, selection.group_by, group.name).href,
             className="member",
             title=f"Show only {group.name}",
@@ -78,6 +82,12 @@ def _chip(group: Group) -> Children:
     return [html.Span(className="chip", style={"background": group.colour}), group.name]
 
 
+def _own(dimension: str, name: str) -> Component | None:
+    """What a tenant is that nobody has heard of: Assay itself, whose judge calls models, too."""
+    own = dimension == "tenant_id" and name == OWN_TENANT
+    return html.Span("(the judge's own calls)", className="own") if own else None
+
+
 def alerts(frame: pd.DataFrame, selection: Selection, now: datetime) -> Children:
     """Open and acknowledged alerts, and a banner while a page is open."""
     if frame.empty:
@@ -86,10 +96,17 @@ def alerts(frame: pd.DataFrame, selection: Selection, now: datetime) -> Children
     parts: Children = []
     if pages:
         words = "1 page is open" if pages == 1 else f"{pages} pages are open"
-        tenants = sorted({str(t) for t in frame.loc[frame["level"] == "page", "tenant_id"]})
+        paged = frame[frame["level"] == "page"]
+        # Of pages that are not all among the rows, some may be nobody's yet.
+        taken = len(paged) == pages and bool((paged["status"] == "acknowledged").all())
+        tenants = sorted({str(t) for t in paged["tenant_id"]})
         who = ", ".join(tenants[:4]) + (" and others" if len(tenants) > 4 else "")
         parts.append(
-            html.Div([html.Strong(words), html.Span(f"Tenants: {who}")], className="banner", role="alert")
+            html.Div(
+                [html.Strong(f"{words}, acknowledged" if taken else words), html.Span(f"Tenants: {who}")],
+                className="banner taken" if taken else "banner",
+                role="alert",
+            )
         )
     rows = [_alert(row, selection, now) for _, row in frame.iterrows()]
     parts.append(html.Ul(rows, className="alert-list"))
@@ -128,8 +145,10 @@ def _alert(row: pd.Series[Any], selection: Selection, now: datetime) -> Componen
                 className="since",
                 title=f"since {format.moment(opened)} UTC",
             ),
-            html.Span(
-                (f"acknowledged by {who}" if who else "acknowledged") if acknowledged else "open",
+            html.Span(f"acknowledged by {who}" if who else "acknowledged", className="status")
+            if acknowledged
+            else html.Span(
+                ["open", acknowledgement.button(str(row["alert_id"]), f"{level}, {tenant}, {summary}")],
                 className="status",
             ),
         ],
@@ -187,7 +206,9 @@ def _figure(
 
 def _link(selection: Selection, dimension: str, value: object) -> Component:
     name = str(value) or UNNAMED
-    return dcc.Link(name, href=_only(selection, dimension, name).href, title=f"Show only {name}")
+    link = dcc.Link(name, href=_only(selection, dimension, name).href, title=f"Show only {name}")
+    own = _own(dimension, name)
+    return link if own is None else html.Span([link, " ", own])
 
 
 def _only(selection: Selection, dimension: str, name: str) -> Selection:
@@ -203,7 +224,8 @@ def table_note(frame: pd.DataFrame) -> str:
     """How much of what there is the table shows."""
     if frame.empty:
         return ""
-    found, partial = int(frame["found"].iloc[0]), bool((frame["unpriced_count"] > 0).any())
+    found = int(frame["found"].iloc[0])
+    partial = bool(((frame["unpriced_count"] > 0) & frame["cost_usd"].notna()).any())
     note = f"{len(frame)} of {found:,}" if found > len(frame) else f"{found:,}"
     return f"{note}; * some calls have no price and are left out" if partial else note
 

@@ -65,6 +65,8 @@ def test_open_page_has_a_banner_and_a_row_that_leads_to_its_tenant() -> None:
     assert "/?range=6h&tenant=org_1" in text
     assert "12 min ago" in text
     assert '"open"' in text
+    assert '"Acknowledge"' in text
+    assert '"Acknowledge: page, org_1, rag-v1: cost × 3"' in text
 
 
 def test_investigation_has_no_banner_and_says_who_took_it() -> None:
@@ -74,6 +76,7 @@ def test_investigation_has_no_banner_and_says_who_took_it() -> None:
     text = html(panels.alerts(frame, Selection(), NOW))
     assert "banner" not in text
     assert "acknowledged by maria" in text
+    assert "Acknowledge" not in text
     # The template is in the summary; the model is not.
     assert '"large"' in text
 

@@ -4,150 +4,40 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from assay.settings import Settings
 from assay.warehouse.client import connect
 from tests.assay.dashboard.conftest import served
+from tests.assay.dashboard.overview.browsing import (
+    alert,
+    barriers,
+    chart,
+    fill,
+    opened,
+    ready,
+    says,
+    shows,
+    stacks,
+    tile,
+)
 from tests.support.processes import REPOSITORY, free_port, wait_for
-from tests.support.rows import evaluation, insert, span
+from tests.support.rows import insert, span
 from tests.support.stores import ClickHouse, built_database
 
 ARTIFACTS = REPOSITORY / "artifacts"
 
 
-@contextmanager
-def opened(browser: Browser, url: str, **context: Any) -> Iterator[Page]:
-    """A page in a fresh profile. Afterwards: no error in its console, no request to another host."""
-    host = urlsplit(url).netloc
-    problems: list[str] = []
-    strangers: list[str] = []
-
-    def requested(address: str) -> None:
-        parts = urlsplit(address)
-        if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != host:
-            strangers.append(address)
-
-    with browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | context)) as profile:
-        page = profile.new_page()
-        page.set_default_timeout(30_000)
-        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda request: requested(request.url))
-        page.goto(url)
-        ready(page)
-        yield page
-        assert strangers == []
-        assert problems == []
-
-
-def ready(page: Page) -> None:
-    expect(page.locator('#tiles[aria-busy="false"], .notice.failed')).not_to_have_count(0, timeout=30_000)
-
-
-def tile(page: Page, key: str) -> Any:
-    return page.locator(f'[data-key="{key}"] .value')
-
-
-def chart(page: Page, key: str) -> dict[str, Any]:
-    """Names and values that a chart shows."""
-    page.wait_for_function("key => document.querySelector(`#${key} .js-plotly-plot`)?._fullLayout", arg=key)
-    found: dict[str, Any] = page.evaluate(
-        """key => {
-          const plot = document.querySelector(`#${key} .js-plotly-plot`);
-          return {
-            names: plot.data.map(t => t.name),
-            words: (plot.layout.annotations || []).map(a => a.text),
-            range: plot._fullLayout.xaxis.range,
-            ink: plot._fullLayout.font.color,
-          };
-        }""",
-        key,
-    )
-    return found
-
-
-def shows(page: Page, key: str, *names: str) -> None:
-    """Wait until a chart shows these members, in this order."""
-    wait_for(lambda: chart(page, key)["names"] == list(names), f"{key} by {names}")
-
-
-def says(page: Page, key: str, words: str) -> None:
-    """Wait until a chart says this instead of showing anything."""
-    wait_for(lambda: chart(page, key)["words"] == [words], f"{key}: {words}")
-
-
-def stacks(page: Page, key: str) -> dict[str, list[tuple[float, float]]]:
-    """From where to where each bar of a chart is drawn, by period, from the first member to the last."""
-    page.wait_for_function("key => document.querySelector(`#${key} .js-plotly-plot`)?.calcdata", arg=key)
-    found: dict[str, list[tuple[float, float]]] = page.evaluate(
-        """key => {
-          const periods = {};
-          for (const bars of document.querySelector(`#${key} .js-plotly-plot`).calcdata)
-            for (const bar of bars)
-              if (bar.s !== undefined) (periods[bar.p] ??= []).push([bar.b, bar.b + bar.s]);
-          return periods;
-        }""",
-        key,
-    )
-    return found
-
-
-def alert(alert_id: str, tenant: str, *, event: str = "opened", level: str = "page") -> dict[str, Any]:
-    return {
-        "alert_id": alert_id,
-        "event_id": f"{alert_id}-{event}",
-        "event": event,
-        "occurred_at": datetime.now(UTC),
-        "tenant_id": tenant,
-        "level": level,
-        "cohort": "production",
-        "summary": "rag-v1: cost × 3.04, quality × 0.82",
-        "prompt_template_version": "rag-v1",
-        "actor": "",
-    }
-
-
-def _fill(settings: Settings) -> None:
-    """Traffic of three tenants in the last twenty minutes, one of them generated, and an experiment."""
-    now = datetime.now(UTC)
-    calls, scores = [], []
-    for minute in range(20):
-        time = now - timedelta(minutes=minute, seconds=1)
-        priced = {"cost_usd": Decimal("0.01"), "cost_status": "priced", "cached_tokens": 400}
-        calls += [
-            span(time, tenant_id="acme", **priced),
-            span(time, tenant_id="acme", model="gpt-4.1", **priced),
-            span(time, tenant_id="globex", **(priced | {"cost_usd": Decimal("0.02")}), source="simulator"),
-            span(
-                time,
-                tenant_id="unmeasured",
-                cost_usd=None,
-                cost_status="unpriced",
-                cached_tokens=None,
-                latency_ms=None,
-            ),
-            span(time, tenant_id="trial", experiment_id="exp-1", **priced),
-        ]
-        scores.append(evaluation(time, tenant_id="acme", score=0.8))
-    with connect(settings) as client:
-        for name in {frozenset(call) for call in calls}:
-            insert(client, "llm_traces", *(call for call in calls if frozenset(call) == name))
-        insert(client, "llm_evaluations", *scores)
-
-
 @pytest.fixture
 def traffic(built: Settings) -> Settings:
     """The store of this test, with traffic."""
-    _fill(built)
+    fill(built)
     return built
 
 
@@ -158,7 +48,7 @@ def screen(
     """URL of a dashboard over traffic and an open alert, for the tests that only look."""
     log = tmp_path_factory.mktemp("screen") / "dashboard.txt"
     with built_database(clickhouse, template) as settings:
-        _fill(settings)
+        fill(settings)
         with connect(settings) as client:
             insert(client, "alerts", alert("a1", "acme"))
         with served(settings.clickhouse, settings.clickhouse_database, log) as url:
@@ -331,6 +221,18 @@ def test_fits_a_phone(browser: Browser, screen: str) -> None:
         # Nothing but the table scrolls sideways, and that in its own box.
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         page.screenshot(path=ARTIFACTS / "dashboard-phone.png", full_page=True)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_serious_barrier_is_found_by_axe(browser: Browser, screen: str, scheme: Any) -> None:
+    with opened(browser, screen, color_scheme=scheme, reduced_motion="reduce") as page:
+        expect(page.locator('[data-alert="a1"]')).to_be_visible()
+        assert barriers(page) == []
+        page.get_by_role("button", name="Acknowledge: page").click()
+        expect(page.get_by_label("Your name")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog")).to_contain_text("A name is needed")
+        assert barriers(page) == []
 
 
 @pytest.mark.parametrize("width", [1280, 1920])
