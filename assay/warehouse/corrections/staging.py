@@ -19,16 +19,16 @@ from assay.warehouse.corrections.views import Table
 
 _PREFIX: Final = "correction_"
 
-# What is staged has to stay as it is written: pairs do not collapse on the way, and one thread keeps them in
-# their order, old before new, also where sorting puts them side by side.
-_AS_WRITTEN: Final = {
-    "max_threads": 1,
+_INSERT: Final = {
     "max_insert_threads": 1,
+    # Pairs do not collapse on the way. Nor are a rollup's halves of a pair added up here: the next merge does
+    # it along with its own work, and repricing takes half the processor time.
     "optimize_on_insert": 0,
     "insert_deduplicate": 0,
     "max_partitions_per_insert_block": 0,
 }
-_SUMMED: Final = {"max_insert_threads": 1, "insert_deduplicate": 0, "max_partitions_per_insert_block": 0}
+# One thread keeps pairs in their order, old before new.
+_PAIRS: Final = {**_INSERT, "max_threads": 1}
 
 
 class Staging:
@@ -44,6 +44,7 @@ class Staging:
         database = str(client.query("SELECT currentDatabase()").result_rows[0][0])
         self._raw = Table(database, table)
         self._views = views.behind(client, self._raw)
+        self._filled = (0, 0)
         self.name = f"{_PREFIX}{secrets.token_hex(8)}"
 
     @property
@@ -67,23 +68,22 @@ class Staging:
             f"SELECT * FROM {change.source}"
             f") ARRAY JOIN CAST({change.signs}, 'Array(Int8)') AS correction_sign)",
             parameters=dict(change.parameters),
-            settings=_AS_WRITTEN,
+            settings=_PAIRS,
         )
         for view in self._views:
             columns = ", ".join(f"`{name}`" for name in view.columns)
             self._client.command(
                 f"INSERT INTO {self._of(view.target).sql} ({columns}) "
                 f"SELECT {columns} FROM ({view.over(self._of(view.source))})",
-                settings=_SUMMED,
+                settings=_INSERT,
             )
         self._one_part_each()
-        return self._stored(f"{raw.sql} WHERE sign = -1", change)[0]
+        self._filled = self._fingerprint(f"{raw.sql} WHERE sign = -1", change)
+        return self._filled[0]
 
     def is_current(self, change: Change) -> bool:
         """Whether the rows are still stored as they were when they were staged."""
-        return self._stored(f"{self._of(self._raw).sql} WHERE sign = -1", change) == self._stored(
-            change.source, change
-        )
+        return self._fingerprint(change.source, change) == self._filled
 
     def drop(self) -> None:
         """Take the tables away."""
@@ -92,7 +92,7 @@ class Staging:
     def _of(self, target: Table) -> Table:
         return Table(self._raw.database, f"{self.name}~{target.name}")
 
-    def _stored(self, source: str, change: Change) -> tuple[int, int]:
+    def _fingerprint(self, source: str, change: Change) -> tuple[int, int]:
         """How many rows, and a sum that changes with any value of any of them."""
         # In a tuple: by itself a NULL would make the hash of its row NULL.
         ((count, fingerprint),) = self._client.query(
@@ -150,9 +150,13 @@ def drop_left_over(client: Client, *, after_s: int = 86_400) -> None:
 
 
 def _drop(client: Client, condition: str, parameters: dict[str, Any]) -> None:
-    for (table,) in client.query(
-        f"SELECT name FROM system.tables WHERE database = currentDatabase() AND ({condition})",
-        parameters=parameters,
-    ).result_rows:
+    names = [
+        f"`{name}`"
+        for (name,) in client.query(
+            f"SELECT name FROM system.tables WHERE database = currentDatabase() AND ({condition})",
+            parameters=parameters,
+        ).result_rows
+    ]
+    if names:
         # At once: otherwise the store would keep the files of every slice of a repricing for minutes.
-        client.command(f"DROP TABLE IF EXISTS `{table}` SYNC")
+        client.command(f"DROP TABLE IF EXISTS {', '.join(names)} SYNC")

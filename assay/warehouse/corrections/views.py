@@ -6,10 +6,9 @@ No list of rollups is kept here: a model that somebody adds is corrected from it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from clickhouse_connect.driver.client import Client
 
@@ -18,21 +17,22 @@ from assay.warehouse.corrections.rows import CorrectionError
 # As the store writes its own statements: `MATERIALIZED VIEW db.view TO db.table (columns) AS SELECT …`.
 _TARGET: Final = re.compile(r"^CREATE MATERIALIZED VIEW \S+ TO (\S+)")
 _VIEWS: Final = """
-WITH behind AS (
-    SELECT arrayJoin(arrayZip(dependencies_database, dependencies_table)) AS id
+WITH reads AS (
+    SELECT database, name, arrayJoin(arrayZip(dependencies_database, dependencies_table)) AS id
     FROM system.tables
-    WHERE database = {database:String} AND name = {table:String}
+    WHERE database != 'system'
 )
-SELECT view.name, view.create_table_query, view.as_select, columns.names
+SELECT reads.database, reads.name, view.name, view.create_table_query, view.as_select, columns.names
 FROM system.tables AS view
+INNER JOIN reads ON reads.id.1 = view.database AND reads.id.2 = view.name
 INNER JOIN (
     SELECT database, table, arrayMap(c -> c.2, arraySort(groupArray((position, name)))) AS names
     FROM system.columns
-    WHERE (database, table) IN (SELECT id FROM behind)
+    WHERE (database, table) IN (SELECT id FROM reads)
     GROUP BY database, table
 ) AS columns ON columns.database = view.database AND columns.table = view.name
-WHERE view.engine = 'MaterializedView' AND (view.database, view.name) IN (SELECT id FROM behind)
-ORDER BY view.name
+WHERE view.engine = 'MaterializedView'
+ORDER BY view.database, view.name
 """
 
 
@@ -84,10 +84,15 @@ def behind(client: Client, table: Table) -> list[View]:
     Raises:
         CorrectionError: a view that keeps its rows in a table without a name.
     """
+    readers: dict[Table, list[tuple[Any, ...]]] = {}
+    for database, name, *view_row in client.query(_VIEWS).result_rows:
+        readers.setdefault(Table(database, name), []).append(tuple(view_row))
     into: dict[Table, list[View]] = {table: []}
     waiting = [table]
     while waiting:
-        for view in _of(client, waiting.pop()):
+        source = waiting.pop()
+        for name, statement, select, columns in readers.get(source, []):
+            view = View(name, source, _target(name, statement), tuple(columns), select)
             if view.target not in into:
                 into[view.target] = []
                 waiting.append(view.target)
@@ -96,11 +101,8 @@ def behind(client: Client, table: Table) -> list[View]:
     return [view for target in order.static_order() for view in into[target]]
 
 
-def _of(client: Client, table: Table) -> Iterable[View]:
-    for name, statement, select, columns in client.query(
-        _VIEWS, parameters={"database": table.database, "table": table.name}
-    ).result_rows:
-        if not (found := _TARGET.match(statement)):
-            raise CorrectionError(f"the view {name} keeps its rows to itself: create it with TO and a table")
-        database, _, target = found[1].replace("`", "").partition(".")
-        yield View(name, table, Table(database, target), tuple(columns), select)
+def _target(view: str, statement: str) -> Table:
+    if not (found := _TARGET.match(statement)):
+        raise CorrectionError(f"the view {view} keeps its rows to itself: create it with TO and a table")
+    database, _, name = found[1].replace("`", "").partition(".")
+    return Table(database, name)

@@ -93,7 +93,7 @@ def test_at_the_same_prices_nothing_changes(client: Client) -> None:
     assert client.query("SELECT count() FROM corrections").result_rows == [(0,)]
 
 
-@pytest.mark.parametrize("rows", [slices.ROWS, 3])
+@pytest.mark.parametrize("rows", [slices.ROWS, 5])
 def test_another_price_reaches_raw_table_and_rollups(
     client: Client, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,7 +200,7 @@ def test_expired_days_are_refused_by_date(client: Client) -> None:
 
 def test_cut_off_and_run_again(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that died between two steps of a slice is finished by the next, under whatever name."""
-    monkeypatch.setattr(slices, "ROWS", 3)
+    monkeypatch.setattr(slices, "ROWS", 15)
     table = PriceTable([override(price_usd=Decimal(50))])
 
     class Broken:

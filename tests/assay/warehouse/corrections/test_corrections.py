@@ -113,8 +113,8 @@ def test_values_from_elsewhere_replace_those_of_the_rows_that_they_name(calls: A
 def test_a_large_correction_comes_in_several_parts(calls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """And is moved as one, its pairs in their order also where a block ends between the two."""
     small = {"max_block_size": 3, "min_insert_block_size_rows": 3, "min_insert_block_size_bytes": 0}
-    monkeypatch.setattr(staging, "_AS_WRITTEN", {**staging._AS_WRITTEN, **small})
-    monkeypatch.setattr(staging, "_SUMMED", {**staging._SUMMED, **small, "max_threads": 1})
+    monkeypatch.setattr(staging, "_PAIRS", {**staging._PAIRS, **small})
+    monkeypatch.setattr(staging, "_INSERT", {**staging._INSERT, **small, "max_threads": 1})
     calls.reprice("first")
     calls.reprice("second", "0.05")
     after = calls.assert_all_agree()
