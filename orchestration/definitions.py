@@ -16,8 +16,9 @@ from orchestration.defs.kpis.assets import dbt_models
 from orchestration.defs.kpis.jobs import dbt_job
 from orchestration.defs.kpis.schedules import daily_dbt_schedule
 from orchestration.defs.kpis.sensors import outside_builds_sensor
-from orchestration.defs.pricing.assets import repriced_traces
-from orchestration.defs.pricing.jobs import reprice_job
+from orchestration.defs.pricing.assets import price_changes, repriced_traces
+from orchestration.defs.pricing.jobs import price_changes_job, reprice_job
+from orchestration.defs.pricing.schedules import daily_price_changes_schedule
 from orchestration.defs.quality.assets import evaluator_calibrations
 from orchestration.defs.quality.jobs import calibration_job
 from orchestration.defs.quality.schedules import weekly_calibration_schedule
@@ -34,17 +35,19 @@ defs = dg.Definitions(
         dbt_models,
         ewma_baselines,
         evaluator_calibrations,
+        price_changes,
         repriced_traces,
         llm_embeddings,
         task_complexity_estimates,
     ],
     asset_checks=[*RAW_CHECKS, raw_expectations],
-    jobs=[dbt_job, baselines_job, calibration_job, reprice_job, complexity_job],
+    jobs=[dbt_job, baselines_job, calibration_job, price_changes_job, reprice_job, complexity_job],
     schedules=[
         daily_dbt_schedule,
         daily_baselines_schedule,
         weekly_calibration_schedule,
         hourly_complexity_schedule,
+        daily_price_changes_schedule,
     ],
     sensors=[telemetry_freshness_sensor, telemetry_checks_sensor, outside_builds_sensor, regression_sensor],
     resources={"store": Store(), "dbt": dbt_resource()},

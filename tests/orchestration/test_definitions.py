@@ -29,6 +29,7 @@ def test_assets(repository: dg.RepositoryDefinition) -> None:
     assert {k.to_user_string() for k in graph.materializable_asset_keys} == models | {
         "ewma_baselines",
         "evaluator_calibrations",
+        "price_changes",
         "repriced_traces",
         "llm_embeddings",
         "task_complexity_estimates",
@@ -48,6 +49,7 @@ def test_checks(repository: dg.RepositoryDefinition) -> None:
         ("llm_traces", "last_hour_equals_kpi_rollup"),
         ("llm_traces", "calls_are_priced"),
         ("llm_traces", "spans_are_accepted"),
+        ("price_changes", "stored_costs_are_those_of_known_prices"),
         ("evaluator_calibrations", "evaluators_pass_the_gate"),
         ("llm_evaluations", "last_hour_equals_quality_rollup"),
         ("llm_traces", "expectations_sound"),
@@ -80,12 +82,14 @@ def test_sensors_schedules_jobs(repository: dg.RepositoryDefinition) -> None:
         "daily_baselines_schedule": ("baselines_job", "5 0 * * *"),
         "weekly_calibration_schedule": ("calibration_job", "30 3 * * 1"),
         "hourly_complexity_schedule": ("complexity_job", "25 * * * *"),
+        "daily_price_changes_schedule": ("price_changes_job", "0 4 * * *"),
     }
     assert {s.default_status for s in repository.schedule_defs} == {dg.DefaultScheduleStatus.RUNNING}
     assert {name for name in repository.job_names if not name.startswith("__")} == {
         "dbt_job",
         "baselines_job",
         "calibration_job",
+        "price_changes_job",
         "reprice_job",
         "complexity_job",
     }
@@ -103,7 +107,8 @@ def test_lineage_is_one_graph(repository: dg.RepositoryDefinition) -> None:
     assert parents("ewma_baselines") == {"llm_kpi_1h", "llm_quality_1h"}
     assert parents("task_complexity_estimates") == {"llm_embeddings", "canonical_examples"}
     assert "task_complexity_estimates" in parents("stg_task_complexity_estimates")
-    assert parents("alerts") == {"llm_kpi_1min", "llm_quality_1min", "ewma_baselines"}
+    assert parents("alerts") == {"llm_kpi_1min", "llm_quality_1min", "llm_spend_15min", "ewma_baselines"}
+    assert parents("price_changes") == {"llm_traces", "price_table"}
 
 
 def test_freshness_policies(repository: dg.RepositoryDefinition) -> None:

@@ -7,7 +7,7 @@ import dagster as dg
 alerts = dg.AssetSpec(
     "alerts",
     group_name="alerts",
-    deps=["llm_kpi_1min", "llm_quality_1min", "ewma_baselines"],
+    deps=["llm_kpi_1min", "llm_quality_1min", "llm_spend_15min", "ewma_baselines"],
     description="Events of alerts, append-only: one id per incident.",
     kinds={"clickhouse"},
 )

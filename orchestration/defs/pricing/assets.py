@@ -1,13 +1,18 @@
-"""Past calls at the prices that are known now, one partition per day of calls (UTC)."""
+"""Past calls at the prices that are known now: what would change, looked at daily; and the change itself, by
+partition of a day of calls (UTC), when somebody asks for it.
+"""
 
 import time
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+from pydantic import Field
 
 from assay.collector.writer.lock import Exclusive
 from assay.pricing import store as price_store
+from assay.pricing.catalogue import SOURCE
 from assay.pricing.reprice import reprice
+from orchestration.defs.pricing import differences
 from orchestration.resources import Store
 
 GROUP = "pricing"
@@ -68,6 +73,50 @@ def repriced_traces(context: dg.AssetExecutionContext, store: Store) -> dg.Mater
                 schema=_SCHEMA,
             ),
         }
+    )
+
+
+class Compared(dg.Config):
+    """How much of the past to compare."""
+
+    # More than a month back is closed and billed; each day more costs a pass over its calls.
+    days: int = Field(default=30, ge=1, le=366)
+
+
+@dg.asset(
+    group_name=GROUP,
+    kinds={"clickhouse"},
+    deps=["llm_traces", "price_table"],
+    check_specs=[
+        dg.AssetCheckSpec(
+            differences.CHECK,
+            asset="price_changes",
+            description="No newer price list or price waits for repriced_traces.",
+        )
+    ],
+    description="What stored calls would cost at the prices that are known now. Changes nothing: "
+    "to apply it, materialize repriced_traces.",
+)
+def price_changes(config: Compared, store: Store) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Compare the calls of the last days; fails with the date where raw rows have expired."""
+    now = datetime.now(UTC)
+    first = (now - timedelta(days=config.days)).replace(hour=0, minute=0, second=0, microsecond=0)
+    with store.client() as client:
+        prices = price_store.load(client)
+        found = reprice(client, prices, first, now, dry_run=True)
+    return dg.MaterializeResult(
+        metadata={
+            "price_list": SOURCE,
+            "rows_beside_it": len(prices.rows),
+            "calls": found.calls,
+            "changed": found.changed,
+            "before_usd": dg.MetadataValue.text(f"{found.before_usd:f}"),
+            "after_usd": dg.MetadataValue.text(f"{found.after_usd:f}"),
+            "differences": dg.MetadataValue.md(differences.markdown(found)),
+        },
+        check_results=[differences.check(found, f"{first:%Y-%m-%d}", f"{now:%Y-%m-%d}")],
+        # The same prices, the same version: Dagster shows when either changed.
+        data_version=dg.DataVersion(f"{SOURCE}, {prices.version}"),
     )
 
 
