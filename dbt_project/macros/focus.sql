@@ -8,32 +8,28 @@
 ]) }}
 {%- endmacro -%}
 
-{#- Charges in the columns of FOCUS 1.2, one row per day, tenant, model, tier and class of tokens. Where the rates are -#}
-{#- known, each class costs its tokens times its rate, and output what is left, so that the rows of a day add up to its -#}
-{#- cost. Where they are not, one row has it all. Only what has a price is a charge: FOCUS knows no unknown cost. -#}
-{%- macro focus(spend, tenants) -%}
-with spend as (
-
-    select
-        *,
-        {%- for class, column, _ in meters() %}
-        {{ tokens_at(column, class ~ '_usd') }} as {{ class }}_cost,
-        {%- endfor %}
-        {%- for class, column, _ in meters() %}
-        {{ class }}_cost{% if not loop.last %} + {% endif %}
-        {%- endfor %} as prompt_cost
-    from {{ spend }}
-    where is_priced
-
-),
-
-tenants as (
-
-    select * from {{ tenants }}
-
-),
-
-metered as (
+{#- Usage that is billed by the token, by class of tokens. Where the rates are known, each class costs its tokens times its -#}
+{#- rate, and output what is left, so that the rows of a day add up to its cost. Where they are not, one row has it all. -#}
+{#- Only what has a price is a charge: FOCUS knows no unknown cost. -#}
+{%- macro focus_metered(spend) -%}
+select
+    day as first_day,
+    day + 1 as end_day,
+    month,
+    toString(provider) as provider,
+    toString(model) as model,
+    toString(pricing_tier) as pricing_tier,
+    toString(tenant_id) as tenant_id,
+    'Usage' as category,
+    assumeNotNull(item.4) as billed,
+    toNullable(billed) as listed,
+    billed as effective,
+    toNullable(toDecimal128(item.2, 0)) as quantity,
+    item.3 as unit_price,
+    item.1 as meter,
+    '' as contract_id,
+    '' as status
+from (
 
     select
         *,
@@ -59,70 +55,260 @@ metered as (
                 ),
                 [(
                     'Tokens',
-                    uncached_tokens + cache_read_tokens + cache_write_5m_tokens + cache_write_1h_tokens
-                    + completion_tokens,
+                    {{ all_tokens() }},
                     cast(null as Nullable(Decimal(38, 12))),
                     toNullable(cost_usd)
                 )]
             )
         ) as item
-    from spend
+    from (
+
+        -- A step of its own: names within one select are written out wherever they stand, again and again.
+        select
+            *,
+            {%- for class, column, _ in meters() %}
+            {{ tokens_at(column, class ~ '_usd') }} as {{ class }}_cost,
+            {%- endfor %}
+            {%- for class, column, _ in meters() %}
+            {{ class }}_cost{% if not loop.last %} + {% endif %}
+            {%- endfor %} as prompt_cost
+        from {{ spend }}
+        where is_priced and is_metered
+
+    )
+
+)
+{%- endmacro -%}
+
+{#- Provisioned capacity: what was bought, the usage that it served, what was left unused. The purchase is what is billed; -#}
+{#- the other two bear its cost between them. -#}
+{%- macro focus_provisioned(usage, months) -%}
+select
+    day,
+    day + 1,
+    month,
+    toString(usage.provider),
+    toString(usage.model),
+    toString(usage.pricing_tier),
+    toString(usage.tenant_id),
+    'Usage',
+    toDecimal128(0, 12),
+    sum(usage.list_usd),
+    sum(usage.effective_usd),
+    toNullable(toDecimal128(sum(usage.tokens), 0)),
+    cast(null as Nullable(Decimal(38, 12))),
+    'Tokens',
+    usage.contract_id,
+    'Used'
+from {{ usage }} as usage
+group by
+    day, month, usage.provider, usage.model, usage.pricing_tier, usage.tenant_id, usage.contract_id, usage.is_priced
+
+union all
+
+select
+    months.month,
+    toDate(months.month + interval 1 month),
+    months.month,
+    months.provider,
+    '',
+    '',
+    months.tenant_id,
+    'Purchase',
+    months.amount_usd,
+    toNullable(months.amount_usd),
+    toDecimal128(0, 12),
+    toNullable(toDecimal128(1, 0)),
+    toNullable(months.amount_usd),
+    'Provisioned Throughput',
+    months.contract_id,
+    ''
+from {{ months }} as months
+
+union all
+
+select
+    months.month,
+    toDate(months.month + interval 1 month),
+    months.month,
+    months.provider,
+    '',
+    '',
+    months.tenant_id,
+    'Usage',
+    toDecimal128(0, 12),
+    toNullable(toDecimal128(0, 12)),
+    months.unused_usd,
+    cast(null as Nullable(Decimal(38, 0))),
+    cast(null as Nullable(Decimal(38, 12))),
+    'Unused Capacity',
+    months.contract_id,
+    'Unused'
+from {{ months }} as months
+where months.unused_usd > 0
+{%- endmacro -%}
+
+{#- What credits paid: below zero, beside the usage whose cost it leaves as it was. -#}
+{%- macro focus_credits(uses) -%}
+select
+    day,
+    day + 1,
+    month,
+    toString(uses.provider),
+    toString(uses.model),
+    toString(uses.pricing_tier),
+    toString(uses.tenant_id),
+    'Credit',
+    -sum(uses.used_usd),
+    toNullable(toDecimal128(0, 12)),
+    -sum(uses.used_usd),
+    cast(null as Nullable(Decimal(38, 0))),
+    cast(null as Nullable(Decimal(38, 12))),
+    'Credit',
+    uses.contract_id,
+    ''
+from {{ uses }} as uses
+group by day, month, uses.provider, uses.model, uses.pricing_tier, uses.tenant_id, uses.contract_id
+having sum(uses.used_usd) != 0
+{%- endmacro -%}
+
+{#- Charges in the columns of FOCUS 1.2. Billed cost adds up to what the providers ask for, effective cost to the same: -#}
+{#- month by month. -#}
+{%- macro focus(spend, provisioned_usage, provisioned_months, credit_uses, contracts, tenants, exchange_rates) -%}
+with charges as (
+
+    {{ focus_metered(spend) }}
+
+    union all
+
+    {{ focus_provisioned(provisioned_usage, provisioned_months) }}
+
+    union all
+
+    {{ focus_credits(credit_uses) }}
 
 ),
 
-charges as (
+tenants as (
 
     select
-        metered.*,
-        if(metered.provider = '', 'unknown', toString(metered.provider)) as billed_by,
-        if(tenants.tenant_id = '', toString(metered.tenant_id), tenants.tenant_name) as sub_account,
-        tenants.cost_centre as cost_centre,
-        tenants.tier as tier,
-        concat(billed_by, '/', metered.model, '/', metered.pricing_tier) as sku
-    from metered
-    left join tenants on metered.tenant_id = tenants.tenant_id
+        tenant_id as known_tenant,
+        tenant_name,
+        cost_centre,
+        tier,
+        currency
+    from {{ tenants }}
+
+),
+
+contracts as (
+
+    select
+        contract_id as known_contract,
+        noted_source
+    from {{ contracts }}
+
+),
+
+rates as (
+
+    select
+        currency as known_currency,
+        month as known_month,
+        exchange_rate,
+        exchange_rate_day
+    from {{ exchange_rates }}
+
+),
+
+named as (
+
+    select
+        charges.*,
+        if(charges.provider = '', 'unknown', charges.provider) as billed_by,
+        if(tenants.known_tenant = '', charges.tenant_id, tenants.tenant_name) as sub_account,
+        tenants.cost_centre,
+        tenants.tier,
+        contracts.noted_source,
+        charges.category in ('Usage', 'Credit') and charges.model != '' as has_resource,
+        concat(billed_by, '/', charges.model, '/', charges.pricing_tier) as sku,
+        charges.contract_id != '' and charges.category != 'Credit' as has_commitment,
+        {{ currency_of('tenants.currency') }} as reporting_currency
+    from charges
+    left join tenants on charges.tenant_id = tenants.known_tenant
+    left join contracts on charges.contract_id = contracts.known_contract
+
+),
+
+reported as (
+
+    select
+        named.*,
+        {{ rate_of('named.reporting_currency', 'rates') }} as reporting_rate,
+        {{ rate_day_of('named.reporting_currency', 'rates') }} as reporting_day
+    from named
+    left join rates on named.reporting_currency = rates.known_currency and named.month = rates.known_month
 
 )
 
 select
-    assumeNotNull(item.4) as BilledCost,
+    billed as BilledCost,
     billed_by as BillingAccountId,
     cast(null as Nullable(String)) as BillingAccountName,
     'USD' as BillingCurrency,
     toDateTime(month + interval 1 month, 'UTC') as BillingPeriodEnd,
     toDateTime(month, 'UTC') as BillingPeriodStart,
-    'Usage' as ChargeCategory,
+    category as ChargeCategory,
     cast(null as Nullable(String)) as ChargeClass,
-    concat(item.1, ' of ', model, ', ', pricing_tier, ' tier') as ChargeDescription,
-    'Usage-Based' as ChargeFrequency,
-    toDateTime(day + 1, 'UTC') as ChargePeriodEnd,
-    toDateTime(day, 'UTC') as ChargePeriodStart,
-    toDecimal128(item.2, 0) as ConsumedQuantity,
-    'Tokens' as ConsumedUnit,
-    BilledCost as ContractedCost,
-    item.3 as ContractedUnitPrice,
-    BilledCost as EffectiveCost,
+    multiIf(
+        category = 'Purchase', concat('Provisioned throughput ', contract_id, ', ', noted_source),
+        status = 'Unused', concat('Unused provisioned throughput ', contract_id),
+        category = 'Credit', concat('Credit ', contract_id, ' for ', model, ', ', pricing_tier, ' tier'),
+        status = 'Used', concat('Tokens of ', model, ' by provisioned throughput ', contract_id),
+        concat(meter, ' of ', model, ', ', pricing_tier, ' tier')
+    ) as ChargeDescription,
+    if(category = 'Purchase', 'Recurring', 'Usage-Based') as ChargeFrequency,
+    toDateTime(end_day, 'UTC') as ChargePeriodEnd,
+    toDateTime(first_day, 'UTC') as ChargePeriodStart,
+    if(has_commitment, 'Usage', null) as CommitmentDiscountCategory,
+    if(has_commitment, contract_id, null) as CommitmentDiscountId,
+    if(has_commitment, noted_source, null) as CommitmentDiscountName,
+    if(has_commitment and status = 'Used', quantity, null) as CommitmentDiscountQuantity,
+    nullIf(status, '') as CommitmentDiscountStatus,
+    if(has_commitment, 'Provisioned Throughput', null) as CommitmentDiscountType,
+    if(has_commitment and status = 'Used', 'Tokens', null) as CommitmentDiscountUnit,
+    if(category = 'Usage', quantity, null) as ConsumedQuantity,
+    if(isNull(ConsumedQuantity), null, 'Tokens') as ConsumedUnit,
+    listed as ContractedCost,
+    unit_price as ContractedUnitPrice,
+    effective as EffectiveCost,
     billed_by as InvoiceIssuerName,
-    BilledCost as ListCost,
-    item.3 as ListUnitPrice,
-    'Standard' as PricingCategory,
-    ConsumedQuantity as PricingQuantity,
-    'Tokens' as PricingUnit,
+    listed as ListCost,
+    unit_price as ListUnitPrice,
+    multiIf(category = 'Credit', null, status != '', 'Committed', 'Standard') as PricingCategory,
+    quantity as PricingQuantity,
+    multiIf(isNull(quantity), null, category = 'Purchase', 'Months', 'Tokens') as PricingUnit,
     billed_by as ProviderName,
     billed_by as PublisherName,
     cast(null as Nullable(String)) as RegionId,
     cast(null as Nullable(String)) as RegionName,
-    cast(model as String) as ResourceId,
-    cast(model as String) as ResourceName,
-    'Model' as ResourceType,
+    if(has_resource, model, null) as ResourceId,
+    if(has_resource, model, null) as ResourceName,
+    if(has_resource, 'Model', null) as ResourceType,
     'AI and Machine Learning' as ServiceCategory,
     concat(billed_by, ' API') as ServiceName,
     'Generative AI' as ServiceSubcategory,
-    sku as SkuId,
-    item.1 as SkuMeter,
-    concat(sku, '/', item.1) as SkuPriceId,
-    cast(tenant_id as String) as SubAccountId,
-    sub_account as SubAccountName,
-    toJSONString(map('cost_centre', cost_centre, 'tier', tier)) as Tags
-from charges
+    multiIf(category = 'Credit', null, has_resource, sku, concat(billed_by, '/', contract_id)) as SkuId,
+    if(category = 'Credit', null, meter) as SkuMeter,
+    if(isNull(SkuId), null, concat(SkuId, '/', meter)) as SkuPriceId,
+    nullIf(tenant_id, '') as SubAccountId,
+    nullIf(sub_account, '') as SubAccountName,
+    toJSONString(map('cost_centre', cost_centre, 'tier', tier)) as Tags,
+    {{ in_currency('BilledCost', 'reporting_rate') }} as x_BilledCostReporting,
+    if(category = 'Credit', contract_id, null) as x_CreditId,
+    {{ in_currency('EffectiveCost', 'reporting_rate') }} as x_EffectiveCostReporting,
+    reporting_rate as x_ExchangeRate,
+    reporting_day as x_ExchangeRateDay,
+    reporting_currency as x_ReportingCurrency
+from reported
 {%- endmacro -%}

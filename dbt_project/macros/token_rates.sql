@@ -151,23 +151,26 @@ inner join residuals using ({{ key }})
 {%- macro spend_with_rates(spend, token_rates) -%}
 with spend as (
 
+    -- The months of a tenant's zone are of no account here.
     select
-        toDate(period_start) as day,
-        toStartOfMonth(period_start) as month,
+        day,
+        month,
         tenant_id,
         provider,
         model,
         response_model,
         pricing_tier,
+        contract_id,
+        is_metered,
         is_priced,
-        sum(rollup.request_count) as request_count,
-        sum(rollup.cost_usd) as cost_usd
+        sum(served.request_count) as request_count,
+        sum(served.cost_usd) as cost_usd
         {%- for _, column in token_classes() %},
-        sum(rollup.{{ column }}) as {{ column }}
+        sum(served.{{ column }}) as {{ column }}
         {%- endfor %}
-    from {{ spend }} as rollup
-    group by day, month, tenant_id, provider, model, response_model, pricing_tier, is_priced
-    having request_count > 0
+    from {{ spend }} as served
+    group by
+        day, month, tenant_id, provider, model, response_model, pricing_tier, contract_id, is_metered, is_priced
 
 ),
 
@@ -203,6 +206,8 @@ rated as (
         spend.model as model,
         spend.response_model as response_model,
         spend.pricing_tier as pricing_tier,
+        spend.contract_id as contract_id,
+        spend.is_metered as is_metered,
         spend.is_priced as is_priced,
         spend.request_count as request_count,
         spend.cost_usd as cost_usd

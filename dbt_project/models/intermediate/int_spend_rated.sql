@@ -1,1 +1,1 @@
-{{ spend_with_rates(ref('llm_spend_15min'), ref('int_token_rates')) }}
+{{ spend_with_rates(ref('int_spend_served'), ref('int_token_rates')) }}

@@ -1,1 +1,8 @@
-{{ chargeback(ref('llm_spend_15min'), ref('stg_tenants')) }}
+{{ chargeback(
+    ref('int_spend_served'),
+    ref('int_provisioned_usage'),
+    ref('int_provisioned_months'),
+    ref('int_credit_uses'),
+    ref('stg_tenants'),
+    ref('int_exchange_rates_monthly')
+) }}

@@ -1,0 +1,74 @@
+{#- The last day that the store's Date knows: of what holds on. -#}
+{%- macro no_end() -%}
+toDate('2149-06-06')
+{%- endmacro -%}
+
+{#- Exact, in whole pico-dollars: shares of money are whole numbers of these. -#}
+{%- macro pico(amount) -%}
+toInt256(roundBankers(toDecimal256({{ amount }}, 24), 12) * toDecimal256('1000000000000', 0))
+{%- endmacro -%}
+
+{#- And back. -#}
+{%- macro usd(pico) -%}
+toInt128({{ pico }}) * toDecimal128('0.000000000001', 12)
+{%- endmacro -%}
+
+{#- The part of `amount` that falls to an interval (`upto` - `size`, `upto`] of (0, `whole`]. Whole numbers: the parts of -#}
+{#- intervals that follow on one another add up to the amount, and each is less than one from its exact share. -#}
+{%- macro part_of(amount, size, upto, whole) -%}
+if(
+    {{ whole }} = 0,
+    toInt256(0),
+    intDiv(({{ amount }}) * ({{ upto }}), {{ whole }}) - intDiv(({{ amount }}) * (({{ upto }}) - ({{ size }})), {{ whole }})
+)
+{%- endmacro -%}
+
+{#- As one array of tuples: the contracts of a kind in the order in which they are asked. -#}
+{%- macro contract_list(contracts, kind, order) -%}
+select
+    groupArray(tuple(
+        contract_id,
+        provider,
+        model_like,
+        tenant_id,
+        pricing_tier,
+        valid_from,
+        valid_before,
+        {{ pico('amount_usd') }}
+    )) as list
+from (select * from {{ contracts }} where kind = '{{ kind }}' order by {{ order }})
+{%- endmacro -%}
+
+{#- Whether the contract `c` of such a list is about a row of spend but for its tier. The model is the one that was asked -#}
+{#- for or the one that answered. -#}
+{%- macro is_about(c) -%}
+{{ c }}.2 = provider
+    and (model like {{ c }}.3 or response_model like {{ c }}.3)
+    and {{ c }}.4 in ('', tenant_id)
+    and day >= {{ c }}.6
+    and day < {{ c }}.7
+{%- endmacro -%}
+
+{#- Of such a list of capacities the first that serves a row of spend; empty: none. -#}
+{%- macro first_contract(list) -%}
+arrayFirst(
+    c -> {{ is_about('c') }} and if(c.5 = '', pricing_tier in ('standard', 'provisioned'), pricing_tier = c.5),
+    {{ list }}
+).1
+{%- endmacro -%}
+
+{#- Tokens of a row of spend, of every class. -#}
+{%- macro all_tokens() -%}
+{%- for _, column in token_classes() -%}
+{{ column }}{% if not loop.last %} + {% endif %}
+{%- endfor -%}
+{%- endmacro -%}
+
+{#- As what a row of spend stands on an invoice: by the model that answered, or the one that was asked for. -#}
+{%- macro invoiced_as() -%}
+if(
+    (provider, response_model) in (select tuple(invoices.provider, invoices.model) from invoices),
+    response_model,
+    model
+)
+{%- endmacro -%}

@@ -1,0 +1,1 @@
+{{ credit_uses(ref('stg_provider_contracts'), ref('int_spend_served')) }}
