@@ -25,6 +25,8 @@ Children = list[Any]
 
 # From here on failed calls are worth a look; single failures are part of every provider's day.
 _HIGH_ERROR_RATE = 0.05
+# Whose an alert is that names no tenant: a price that is missing is missing for all of them.
+_ALL_TENANTS = "all tenants"
 
 
 def tiles(found: Sequence[Tile], selection: Selection) -> Children:
@@ -99,7 +101,7 @@ def alerts(frame: pd.DataFrame, selection: Selection, now: datetime) -> Children
         paged = frame[frame["level"] == "page"]
         # Of pages that are not all among the rows, some may be nobody's yet.
         taken = len(paged) == pages and bool((paged["status"] == "acknowledged").all())
-        tenants = sorted({str(t) for t in paged["tenant_id"]})
+        tenants = sorted({str(t) or _ALL_TENANTS for t in paged["tenant_id"]})
         who = ", ".join(tenants[:4]) + (" and others" if len(tenants) > 4 else "")
         parts.append(
             html.Div(
@@ -130,12 +132,7 @@ def _alert(row: pd.Series[Any], selection: Selection, now: datetime) -> Componen
         **attributes(data_alert=str(row["alert_id"])),
         children=[
             html.Span(level, className=f"level {level}"),
-            dcc.Link(
-                tenant or UNNAMED,
-                href=_only(selection, "tenant_id", tenant or UNNAMED).href,
-                className="tenant",
-                title=f"Show only {tenant or UNNAMED}",
-            ),
+            _whose(tenant, str(row["model"]), selection),
             html.Span(
                 [html.Span(summary, className="summary"), html.Span(series, className="series")],
                 className="what",
@@ -148,11 +145,25 @@ def _alert(row: pd.Series[Any], selection: Selection, now: datetime) -> Componen
             html.Span(f"acknowledged by {who}" if who else "acknowledged", className="status")
             if acknowledged
             else html.Span(
-                ["open", acknowledgement.button(str(row["alert_id"]), f"{level}, {tenant}, {summary}")],
+                [
+                    "open",
+                    acknowledgement.button(
+                        str(row["alert_id"]), f"{level}, {tenant or _ALL_TENANTS}, {summary}"
+                    ),
+                ],
                 className="status",
             ),
         ],
     )
+
+
+def _whose(tenant: str, model: str, selection: Selection) -> Component:
+    """Where an alert leads to: its tenant, or, of an alert on everybody's calls, its model."""
+    if not tenant and not model:
+        return html.Span(_ALL_TENANTS, className="tenant")
+    dimension, name = ("tenant_id", tenant) if tenant else ("model", model)
+    href = _only(selection, dimension, name).href
+    return dcc.Link(tenant or _ALL_TENANTS, href=href, className="tenant", title=f"Show only {name}")
 
 
 def rows(frame: pd.DataFrame, selection: Selection) -> Children:

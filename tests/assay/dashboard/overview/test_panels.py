@@ -81,6 +81,38 @@ def test_investigation_has_no_banner_and_says_who_took_it() -> None:
     assert '"large"' in text
 
 
+def test_an_alert_of_no_tenant_is_one_of_all() -> None:
+    frame = pd.DataFrame([alert(tenant_id="", level="investigate", pages=0)])
+    text = html(panels.alerts(frame, Selection(), NOW))
+    assert '"all tenants"' in text
+    assert "tenant=" not in text
+    assert '"Acknowledge: investigate, all tenants, rag-v1: cost × 3"' in text
+
+
+def test_pages_that_somebody_looks_at_are_said_so() -> None:
+    def banner(*statuses: str, pages: int) -> str:
+        rows = [alert(alert_id=s, status=s, pages=pages, found=pages) for s in statuses]
+        return html(panels.alerts(pd.DataFrame(rows), Selection(), NOW))
+
+    assert "1 page is open, acknowledged" in banner("acknowledged", pages=1)
+    assert "open, acknowledged" not in banner("acknowledged", "open", pages=2)
+    # Of those beyond the list nobody knows.
+    assert "open, acknowledged" not in banner("acknowledged", pages=2)
+
+
+@pytest.mark.parametrize(("model", "leads_to"), [("large", "/?model=large"), ("", None)])
+def test_an_alert_on_everybodys_calls_leads_to_its_model(model: str, leads_to: str | None) -> None:
+    text = html(panels.alerts(pd.DataFrame([alert(tenant_id="", model=model)]), Selection(), NOW))
+    assert "all tenants" in text
+    assert "(none)" not in text
+    assert (leads_to in text) if leads_to else ("href" not in text)
+
+
+def test_judges_calls_are_told_from_those_of_tenants() -> None:
+    assert "the judge's own calls" in html(panels.rows(pd.DataFrame([row(tenant_id="assay")]), Selection()))
+    assert "own calls" not in html(panels.rows(pd.DataFrame([row(model="assay")]), Selection()))
+
+
 def test_more_alerts_than_shown_are_counted() -> None:
     frame = pd.DataFrame(
         [alert(found=31, pages=25), alert(alert_id="a2", tenant_id="org_2", found=31, pages=25)]
@@ -133,6 +165,8 @@ def test_a_sum_that_leaves_calls_out_is_marked() -> None:
     frame = pd.DataFrame([row(unpriced_count=7)])
     assert "7 of 1,200 calls have no price" in html(panels.rows(frame, Selection()))
     assert panels.table_note(frame).startswith("1; * some calls have no price")
+    # Without a sum there is nothing to mark.
+    assert panels.table_note(pd.DataFrame([row(unpriced_count=7, cost_usd=None)])) == "1"
 
 
 def test_bad_figures_are_flagged() -> None:
