@@ -1,24 +1,18 @@
-"""What a tick found: the verdicts of every scope, and for each tenant the one finding that explains it
-best.
-"""
+"""For each tenant the one finding that explains best what its series show."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sensors.judged import Judged, Key
 from sensors.policy import Level, Policy, Rule, Scope
 from sensors.readings import Frame, Readings
-from sensors.rules import Figures, Measure, State, Verdicts, decide
-from sensors.scopes import Series, series_of
-
-Key = tuple[str, str]
 
 _NARROWNESS: Mapping[Scope, int] = {"template": 0, "model": 1, "tenant": 2}
 # The narrowest scope that explains this share of a tenant's excess is what is wrong. Below, it is only part
@@ -82,156 +76,7 @@ class Finding:
         }
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """What all series of all scopes came to."""
-
-    series: int
-    cost_states: Mapping[str, int]
-    quality_states: Mapping[str, int]
-    findings: Mapping[Key, Finding]
-    # Tenants and cohorts in which some series still shows half of a rule's distance.
-    holding: frozenset[Key]
-    # Tenants and cohorts with any traffic in the longest window.
-    present: frozenset[Key]
-    # Those whose traffic of late can be judged, and is as it should be unless they are holding.
-    quiet_by_cost: frozenset[Key]
-    quiet_by_both: frozenset[Key]
-    rules: Mapping[str, Rule]
-
-    def quiet(self, rule: str) -> frozenset[Key]:
-        """Tenants and cohorts with data enough to say that what this rule looks at is over."""
-        known = self.rules.get(rule)
-        return self.quiet_by_both if known is None or known.needs_quality else self.quiet_by_cost
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """One scope's series, their verdicts, and the rules and windows by which they were judged."""
-
-    series: Series
-    verdicts: Verdicts
-    # Number of each series' policy.
-    variant: NDArray[np.int64]
-    policies: list[tuple[Policy, Mapping[str, Rule]]]
-
-
-def judge(readings: Readings, policy: Policy, blocked: Mapping[Key, datetime]) -> Judgement:
-    """Judge every series of every scope. Pure.
-
-    Args:
-        readings: what the tick read.
-        policy: by whose rules.
-        blocked: times before which no window of a tenant and cohort may reach.
-    """
-    judged = [_judged(readings, policy, scope, blocked) for scope in policy.scopes]
-    whole = next((j.series for j in judged if j.series.scope == "tenant"), None)
-    whole = whole if whole is not None else series_of(readings, policy, "tenant")
-    holding = {
-        (j.series.tenant[n], j.series.cohort[n]) for j in judged for n in np.flatnonzero(j.verdicts.holding)
-    }
-    fewest = min(policy.windows, key=lambda w: w.min_requests)
-    quiet = whole.figures[readings.frames.quiet]
-    cost = quiet.cost.state(fewest.min_requests, policy.gates.min_baseline_requests, policy.gates)
-    quality = quiet.quality.state(
-        min(w.min_evaluations for w in policy.windows), policy.gates.min_baseline_evaluations, policy.gates
-    )
-    by_cost = {(whole.tenant[n], whole.cohort[n]) for n in np.flatnonzero(cost == State.KNOWN)}
-    by_both = by_cost & {(whole.tenant[n], whole.cohort[n]) for n in np.flatnonzero(quality == State.KNOWN)}
-    rules = {
-        name: rule
-        for each in (policy, *policy.by_tenant.values())
-        for name, rule in {**(each.experiment.rules or {}), **each.rules}.items()
-    }
-    return Judgement(
-        series=sum(j.series.tenant.size for j in judged),
-        cost_states=_counted(j.verdicts.cost_state for j in judged),
-        quality_states=_counted(j.verdicts.quality_state for j in judged),
-        findings=_best(judged),
-        holding=frozenset(holding),
-        present=frozenset(zip(whole.tenant, whole.cohort, strict=True)),
-        quiet_by_cost=frozenset(by_cost),
-        quiet_by_both=frozenset(by_both),
-        rules=rules,
-    )
-
-
-def _judged(readings: Readings, policy: Policy, scope: Scope, blocked: Mapping[Key, datetime]) -> _Judged:
-    series = series_of(readings, policy, scope)
-    size = series.tenant.size
-    variants, policies = _variants(series, policy)
-    verdicts = Verdicts(
-        level=np.zeros(size, np.int64),
-        rule=np.full(size, -1, np.int64),
-        window=np.full(size, -1, np.int64),
-        holding=np.zeros(size, np.bool_),
-        cost_state=np.zeros(size, np.int64),
-        quality_state=np.zeros(size, np.int64),
-    )
-    # How many minutes before the end a window of the series may reach.
-    reach = np.full(size, np.inf)
-    for key, since in blocked.items():
-        mine = (series.tenant == key[0]) & (series.cohort == key[1])
-        reach[mine] = (readings.end - since).total_seconds() / 60
-    frames = readings.frames
-    for number, (own, rules) in enumerate(policies):
-        rows = np.flatnonzero(variants == number)
-        if not rows.size or not rules:
-            continue
-        experiment = series.cohort[rows[0]] == "experiment"
-        part = decide(
-            [_of(series, frame, rows) for frame in frames.now],
-            [_of(series, frame, rows) for frame in frames.earlier],
-            [None if frame is None else _of(series, frame, rows) for frame in frames.recent],
-            own.windows,
-            rules,
-            own.gates,
-            own.experiment.max_level if experiment else Level.PAGE,
-            [reach[rows] >= frame.begin for frame in frames.earlier],
-        )
-        for name, values in vars(part).items():
-            getattr(verdicts, name)[rows] = values
-    return _Judged(series, verdicts, variants, policies)
-
-
-def _variants(
-    series: Series, policy: Policy
-) -> tuple[NDArray[np.int64], list[tuple[Policy, Mapping[str, Rule]]]]:
-    """Which policy each series is judged by: production and experiments, of the common policy and of each
-    tenant that has its own.
-    """
-    common = [policy, *policy.by_tenant.values()]
-    numbers = {tenant: n for n, tenant in enumerate(policy.by_tenant, start=1)}
-    variant = np.zeros(series.tenant.size, np.int64)
-    for tenant, number in numbers.items():
-        variant[series.tenant == tenant] = number
-    variant += np.where(series.cohort == "experiment", len(common), 0)
-    experiments = [
-        (each, (each.rules if each.experiment.rules is None else each.experiment.rules))
-        if each.experiment.enabled
-        else (each, {})
-        for each in common
-    ]
-    return variant, [*((each, each.rules) for each in common), *experiments]
-
-
-def _of(series: Series, frame: Frame, rows: NDArray[np.int64]) -> Figures:
-    figures = series.figures[frame]
-
-    def part(measure: Measure) -> Measure:
-        return Measure(**{name: values[rows] for name, values in vars(measure).items()})
-
-    return Figures(part(figures.cost), part(figures.quality))
-
-
-def _counted(states: Iterator[NDArray[np.int64]] | Any) -> dict[str, int]:
-    total: Counter[int] = Counter()
-    for values in states:
-        total.update(dict(zip(*np.unique(values, return_counts=True), strict=True)))
-    return {state.name.lower(): int(total[state]) for state in State}
-
-
-def _best(judged: list[_Judged]) -> dict[Key, Finding]:
+def best(judged: list[Judged]) -> dict[Key, Finding]:
     """For each tenant and cohort in which a rule fires, the finding that explains it best.
 
     The loudest series gives level, rule and window. What is named is the narrowest scope (template, then
@@ -265,7 +110,7 @@ def _best(judged: list[_Judged]) -> dict[Key, Finding]:
 class _Member:
     """One series of one scope."""
 
-    judged: _Judged
+    judged: Judged
     n: int
 
     def __eq__(self, other: object) -> bool:

@@ -11,7 +11,8 @@ from clickhouse_connect.driver.client import Client
 
 from sensors import alerts, diagnosis, unpriced
 from sensors.alerts import Alert, Event
-from sensors.findings import Finding, Judgement, judge
+from sensors.findings import Finding
+from sensors.judgement import Judgement, judge
 from sensors.policy import Level, Policy
 from sensors.readings import Readings, read
 
