@@ -116,6 +116,18 @@ def test_history_that_is_loaded_late_stays_at_minute_grain(built: Settings) -> N
     assert calls == {name: 1 if name.startswith("1min") else 2 for name in SOURCES}
 
 
+def test_a_short_range_is_found_by_the_key(built: Settings) -> None:
+    keys = {"1min": "toStartOfHour(period_start)", "1h": "toDate(period_start)"}
+    with connect(built) as client:
+        for rollup, key in ((f"llm_{kind}_{g}", k) for kind in ("kpi", "quality") for g, k in keys.items()):
+            client.command(f"INSERT INTO {rollup} (period_start) VALUES (now())")
+            plan = client.query(
+                f"EXPLAIN indexes = 1 SELECT count() FROM {rollup} WHERE period_start >= now() - 3600"
+            ).result_rows
+            lines = [line.strip() for (line,) in plan]
+            assert lines[lines.index("PrimaryKey") + 2] == key, rollup
+
+
 def test_a_cube_has_one_row_per_period_and_value_and_the_percentiles_of_its_series(built: Settings) -> None:
     store(built, block("a", rows=300, step=timedelta(minutes=7)), "a")
     with connect(built) as client:
