@@ -31,8 +31,10 @@ _FORMATS: Final = {Format.CSV: "CSVWithNames", Format.PARQUET: "Parquet"}
 _CHARGEBACK: Final = "SELECT * FROM chargeback_monthly WHERE month = {month:Date} ORDER BY tenant_id"
 _FOCUS: Final = (
     "SELECT * FROM focus_charges WHERE toDate(BillingPeriodStart) = {month:Date} "
-    "ORDER BY ChargePeriodStart, SubAccountId, SkuPriceId"
+    "ORDER BY ChargePeriodStart, SubAccountId, SkuPriceId, ChargeDescription"
 )
+_CREDITS: Final = "SELECT * FROM credits_monthly WHERE month = {month:Date} ORDER BY contract_id"
+_PROVISIONED: Final = "SELECT * FROM provisioned_monthly WHERE month = {month:Date} ORDER BY contract_id"
 
 Month = Annotated[str, typer.Option(help="Which month, for example 2026-11.")]
 As = Annotated[Format, typer.Option("--format", help="How the file is written.")]
@@ -44,7 +46,7 @@ File = Annotated[
 
 @app.command()
 def chargeback(month: Month, as_format: As = Format.CSV, file: File = None) -> None:
-    """What each tenant is charged for a month of its own time zone, shared costs included."""
+    """What each tenant is charged for a month of its own time zone: shared costs, credits, its currency."""
     _export(_CHARGEBACK, _first_day(month), as_format, file)
 
 
@@ -52,6 +54,18 @@ def chargeback(month: Month, as_format: As = Format.CSV, file: File = None) -> N
 def focus(month: Month, as_format: As = Format.CSV, file: File = None) -> None:
     """A month of charges (UTC) in the columns of the FinOps specification FOCUS 1.2."""
     _export(_FOCUS, _first_day(month), as_format, file)
+
+
+@app.command()
+def credits(month: Month, as_format: As = Format.CSV, file: File = None) -> None:
+    """What each credit paid in a month (UTC), and what is left of it."""
+    _export(_CREDITS, _first_day(month), as_format, file)
+
+
+@app.command()
+def provisioned(month: Month, as_format: As = Format.CSV, file: File = None) -> None:
+    """What each provisioned capacity cost in a month (UTC), served and left unused."""
+    _export(_PROVISIONED, _first_day(month), as_format, file)
 
 
 def _first_day(month: str) -> date:

@@ -17,7 +17,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from rich.console import Console
 from rich.table import Column, Table
 
-from assay.cli import console
+from assay.cli import console, contracts
 from assay.pricing import store
 from assay.pricing.cards import TOKEN_CLASSES
 from assay.pricing.catalogue import SOURCE
@@ -32,6 +32,8 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+app.command("contracts")(contracts.list_contracts)
+app.command("rates")(contracts.list_rates)
 out = Console()
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

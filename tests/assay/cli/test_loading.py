@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +189,7 @@ def test_text_of_a_tenant_that_keeps_none_is_not_loaded(loader: Loader, tmp_path
             {
                 "contract_id": "credit-1",
                 "kind": "credit",
-                "provider": "openai",
+                "provider": "elsewhere",
                 "amount_usd": "500",
                 "valid_from": "2024-01-01",
                 "source": "order 1",
@@ -214,6 +216,43 @@ def test_every_kind_is_queryable_when_the_command_returns(
     counts = loader.load(kind, ndjson(tmp_path / "a.ndjson", record))
     assert counts == {"accepted": 1, "duplicates": 0, "rejected": 0}
     assert loader.query(f"SELECT count() FROM {table}")[0][0] == before + 1
+
+
+def test_contracts_rates_and_calls_become_a_charge(loader: Loader, tmp_path: Path) -> None:
+    """A million prompt tokens of gpt-4o-mini are 0.15 USD, of which a credit pays 0.05. A million tokens by a
+    capacity of 31 USD for 44,640 million tokens bear 31 / 44,640 USD. A US dollar is half a franc.
+    """
+    who = {"tenant_id": "charged", "currency": "CHF"}
+    contract = {"provider": "openai", "tenant_id": "charged", "valid_from": "2024-01-01", "source": "order"}
+    credit = {"contract_id": "gift", "kind": "credit", "amount_usd": "0.05", **contract}
+    capacity = {
+        "contract_id": "ptu",
+        "kind": "provisioned",
+        "model": "gpt-4o",
+        "amount_usd": "15.5",
+        "units": 2,
+        "per": "month",
+        "tokens_per_minute": 500_000,
+        "valid_to": "2024-02-01",
+        **contract,
+    }
+    rate = {"currency": "CHF", "day": "2024-01-31", "rate": "0.5", "source": "SNB"}
+    call = {"tenant_id": "charged", "provider": "openai", "tokens": {"prompt": 1_000_000, "completion": 0}}
+    for kind, *records in (
+        ("tenants", who),
+        ("contracts", credit, capacity),
+        ("exchange-rates", rate),
+        ("spans", span("metered", **call), span("served", **call | {"model": "gpt-4o"})),
+    ):
+        assert loader.load(kind, ndjson(tmp_path / "a.ndjson", *records))["accepted"] == len(records)
+    (row,) = loader.query(
+        "SELECT direct_usd, provisioned_usd, unused_usd, total_usd, credit_usd, net_usd, exchange_rate_day, "
+        "net_reporting FROM chargeback_monthly WHERE tenant_id = 'charged' AND month = '2024-01-01'"
+    )
+    direct, used = Decimal("0.15"), Decimal("0.000694444444")
+    assert row[:3] == (direct, used, 31 - used)
+    assert row[3:6] == (direct + 31, Decimal("-0.05"), Decimal("31.1"))
+    assert row[6:] == (date(2024, 1, 31), Decimal("15.55"))
 
 
 def test_scores_and_feedback_find_their_spans(loader: Loader, tmp_path: Path) -> None:
