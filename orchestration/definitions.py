@@ -13,8 +13,9 @@ from orchestration.defs.complexity.assets import llm_embeddings, task_complexity
 from orchestration.defs.complexity.jobs import complexity_job
 from orchestration.defs.complexity.schedules import hourly_complexity_schedule
 from orchestration.defs.kpis.assets import dbt_models
+from orchestration.defs.kpis.compaction import compaction_job
 from orchestration.defs.kpis.jobs import dbt_job
-from orchestration.defs.kpis.schedules import daily_dbt_schedule
+from orchestration.defs.kpis.schedules import daily_dbt_schedule, monthly_compaction_schedule
 from orchestration.defs.kpis.sensors import outside_builds_sensor
 from orchestration.defs.pricing.assets import price_changes, repriced_traces
 from orchestration.defs.pricing.jobs import price_changes_job, reprice_job
@@ -41,9 +42,18 @@ defs = dg.Definitions(
         task_complexity_estimates,
     ],
     asset_checks=[*RAW_CHECKS, raw_expectations],
-    jobs=[dbt_job, baselines_job, calibration_job, price_changes_job, reprice_job, complexity_job],
+    jobs=[
+        dbt_job,
+        compaction_job,
+        baselines_job,
+        calibration_job,
+        price_changes_job,
+        reprice_job,
+        complexity_job,
+    ],
     schedules=[
         daily_dbt_schedule,
+        monthly_compaction_schedule,
         daily_baselines_schedule,
         weekly_calibration_schedule,
         hourly_complexity_schedule,

@@ -1,4 +1,4 @@
-"""``assay retention``: how long raw records are kept, and on which volumes."""
+"""``assay retention``: how long raw records are kept, on which volumes; what is kept for good, compacted."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, NoReturn
 
+import redis
 import typer
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -63,6 +66,43 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON ob
     Console().print(table)
 
 
+@app.command()
+def compact(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+    """Merge the rollups of months that are over to one part each, without rows that corrections left at zero.
+
+    Dagster does so every month. It may run at any time, beside the writers, and again.
+    """
+    # Queue and store are loaded where they are needed: the supervisor idles in little memory.
+    from assay.collector.writer.lock import Exclusive, UnfinishedBlockError
+    from assay.warehouse import compaction, mutations
+
+    try:
+        settings = load_settings()
+        with connect(settings) as client:
+            done = compaction.compact(client, datetime.now(UTC), guard=Exclusive(settings.redis, client))
+    except (
+        *(ClickHouseError, SettingsError, redis.RedisError),
+        *(UnfinishedBlockError, mutations.MutationError),
+    ) as error:
+        _fail(error)
+    if as_json:
+        typer.echo(json.dumps({"months": [asdict(month) for month in done]}))
+        return
+    if not done:
+        typer.echo("Nothing to compact.")
+        return
+    table = Table("rollup", "month", "parts", "rows", "MB")
+    for month in done:
+        table.add_row(
+            month.table,
+            month.month,
+            f"{month.parts_before} → {month.parts_after}",
+            f"{month.rows_before:,} → {month.rows_after:,}",
+            f"{month.bytes_before / 1e6:,.1f} → {month.bytes_after / 1e6:,.1f}",
+        )
+    Console().print(table)
+
+
 def _in_words(ttl: str) -> str:
     steps = re.findall(r"toIntervalDay\((\d+)\)(?: TO VOLUME '(\w+)')?", ttl)
     return ", ".join(
@@ -78,5 +118,9 @@ def _store() -> Iterator[tuple[Client, Retention]]:
         with connect(settings) as client:
             yield client, policy
     except (ClickHouseError, SettingsError, RetentionError) as error:
-        typer.secho(str(error), fg=typer.colors.RED, err=True)
-        raise typer.Exit(1) from error
+        _fail(error)
+
+
+def _fail(error: Exception) -> NoReturn:
+    typer.secho(str(error), fg=typer.colors.RED, err=True)
+    raise typer.Exit(1) from error

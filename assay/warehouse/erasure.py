@@ -11,7 +11,6 @@ named by the SHA-256 of the id, or by helper tables that are dropped at the end.
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterable
 from contextlib import nullcontext
 from datetime import date
@@ -19,13 +18,12 @@ from typing import Final
 
 from clickhouse_connect.driver.client import Client
 
-from assay.warehouse import corrections, occurrences
+from assay.warehouse import corrections, mutations, occurrences
 from assay.warehouse.occurrences import Table
 
 # Rows of nobody in particular that name the tenant: these go, elsewhere the name is taken out of the text.
 _DROPPED: Final = ("ingest_rejects",)
 ERASED: Final = "[erased]"
-_POLL_S: Final = 0.1
 _ON_DAY: Final = "toDate(timestamp) = {day:Date}"
 _JUDGED: Final = "attributes['judged.tenant_id'] = {tenant:String}"
 
@@ -243,14 +241,7 @@ class Erasure:
         """
         if not self._client.query(f"SELECT count() FROM `{table}` WHERE {condition}").result_rows[0][0]:
             return
-        self._client.command(
-            f"ALTER TABLE `{table}` DELETE WHERE {condition}", settings={"mutations_sync": 0}
-        )
-        while running := self._client.query(
-            "SELECT latest_fail_reason FROM system.mutations WHERE database = currentDatabase() "
-            "AND table = {table:String} AND NOT is_done",
-            parameters={"table": table},
-        ).result_rows:
-            if reason := next((text for (text,) in running if text), ""):
-                raise ErasureError(f"{table}: {reason}")
-            time.sleep(_POLL_S)
+        try:
+            mutations.delete(self._client, table, condition)
+        except mutations.MutationError as error:
+            raise ErasureError(str(error)) from error

@@ -79,6 +79,7 @@ def test_sensors_schedules_jobs(repository: dg.RepositoryDefinition) -> None:
     assert {s.default_status for s in repository.sensor_defs} == {dg.DefaultSensorStatus.RUNNING}
     assert {s.name: (s.job_name, s.cron_schedule) for s in repository.schedule_defs} == {
         "daily_dbt_schedule": ("dbt_job", "30 2 * * *"),
+        "monthly_compaction_schedule": ("compaction_job", "30 4 9 * *"),
         "daily_baselines_schedule": ("baselines_job", "5 0 * * *"),
         "weekly_calibration_schedule": ("calibration_job", "30 3 * * 1"),
         "hourly_complexity_schedule": ("complexity_job", "25 * * * *"),
@@ -87,6 +88,7 @@ def test_sensors_schedules_jobs(repository: dg.RepositoryDefinition) -> None:
     assert {s.default_status for s in repository.schedule_defs} == {dg.DefaultScheduleStatus.RUNNING}
     assert {name for name in repository.job_names if not name.startswith("__")} == {
         "dbt_job",
+        "compaction_job",
         "baselines_job",
         "calibration_job",
         "price_changes_job",
