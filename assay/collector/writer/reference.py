@@ -22,6 +22,7 @@ from assay.contracts.records import (
     Tenant,
 )
 from assay.pricing.columns import Ints
+from assay.pricing.providers import stored_name
 
 
 def outcome_table(outcomes: Sequence[Outcome], entries: Sequence[Entry], retention_us: Ints) -> pa.Table:
@@ -102,7 +103,8 @@ def _examples(records: Sequence[CanonicalExample]) -> pa.Table:
 def _invoices(records: Sequence[Invoice]) -> pa.Table:
     return pa.table(
         {
-            "provider": arrow.labels([r.provider for r in records]),
+            # As calls have it: invoices are compared with these.
+            "provider": arrow.labels([stored_name(r.provider) for r in records]),
             "model": arrow.labels([r.model for r in records]),
             "period_start": pa.array([r.period_start for r in records], pa.date32()),
             "period_end": pa.array([r.period_end for r in records], pa.date32()),
@@ -114,9 +116,10 @@ def _invoices(records: Sequence[Invoice]) -> pa.Table:
 def _contracts(records: Sequence[Contract]) -> pa.Table:
     # Of a contract that stands twice in a block the later entry counts.
     latest = list({record.contract_id: record for record in records}.values())
-    names = ("contract_id", "kind", "provider", "model", "tenant_id", "pricing_tier", "per", "source")
+    names = ("contract_id", "kind", "model", "tenant_id", "pricing_tier", "per", "source")
     return pa.table(
         {
+            "provider": arrow.strings([stored_name(r.provider) for r in latest]),
             **{name: arrow.strings([getattr(r, name) for r in latest]) for name in names},
             "amount_usd": arrow.money([r.amount_usd for r in latest]),
             "units": arrow.money([r.units for r in latest]),

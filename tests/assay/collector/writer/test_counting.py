@@ -169,7 +169,7 @@ def test_the_other_kinds_reach_their_tables(bench: Bench) -> None:
         "task_time": TaskTime(task_type="chat", human_minutes=3.5, source="survey", timestamp=NOW),
         "canonical_example": CanonicalExample(task_type="chat", text="hello", complexity=2),
         "invoice": Invoice(
-            provider="openai",
+            provider="Bedrock",
             model="gpt-4o",
             period_start=NOW.date(),
             period_end=NOW.date() + timedelta(days=1),
@@ -178,7 +178,7 @@ def test_the_other_kinds_reach_their_tables(bench: Bench) -> None:
         "contract": Contract(
             contract_id="c",
             kind="credit",
-            provider="openai",
+            provider="azure",
             amount_usd=Decimal("0.000000000001"),
             valid_from=NOW.date(),
             source="order",
@@ -206,7 +206,11 @@ def test_the_other_kinds_reach_their_tables(bench: Bench) -> None:
         kind: bench.one(f"SELECT count() FROM {table}")[0] for kind, table in tables.items()
     } == dict.fromkeys(tables, 1)
     assert bench.one("SELECT value FROM business_outcomes") == (Decimal("1.5"),)
-    assert bench.one("SELECT amount_usd FROM provider_invoices FINAL") == (Decimal("12.34"),)
+    assert bench.one("SELECT provider, amount_usd FROM provider_invoices FINAL") == (
+        "aws.bedrock",
+        Decimal("12.34"),
+    )
+    assert bench.one("SELECT provider FROM provider_contracts FINAL") == ("azure.ai.openai",)
     assert bench.one(
         "SELECT amount_usd, units, tokens_per_minute, valid_to FROM provider_contracts FINAL"
     ) == (Decimal("0.000000000001"), 1, None, None)
