@@ -2,9 +2,9 @@
 --
 -- `non_replicated_deduplication_window` makes a repeated insert (same insert_deduplication_token) a no-op,
 -- in the table and, with deduplicate_blocks_in_dependent_materialized_views, in every rollup behind it.
--- A stored row is never updated. A correction is one insert of the row as it was with `sign` = -1 and the row as it
--- should be with `sign` = 1: the raw table collapses the pair, and every rollup behind it adds and subtracts, so that
--- both say the same before, during and after. Read with FINAL, or weight by `sign`.
+-- A stored row is never updated. A correction is the row as it was with `sign` = -1 and the row as it should be with
+-- `sign` = 1: the raw table collapses the pair, and every rollup behind it adds and subtracts (see
+-- assay/warehouse/corrections for how both come at once). Read with FINAL, or weight by `sign`.
 -- `retention_start` is the record's own day for live traffic and the day of loading for backfills: a TTL on the
 -- record's time would drop old data the moment it is loaded.
 
