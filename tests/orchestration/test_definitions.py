@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -13,6 +14,8 @@ import pytest
 from assay.warehouse.dbt import PROJECT
 from tests.support.processes import REPOSITORY
 
+# Models of tables that only some installations have: off until a variable of the project names them.
+OPTIONAL = {"stg_otel_traces"}
 RAW = {"llm_traces", "llm_evaluations", "business_outcomes", "end_user_feedback", "human_labels"}
 
 
@@ -63,7 +66,7 @@ def test_checks(repository: dg.RepositoryDefinition) -> None:
     of_one_model = {
         n["name"]
         for n in _manifest(repository)["nodes"].values()
-        if n["resource_type"] == "test" and n.get("attached_node")
+        if n["resource_type"] == "test" and n.get("attached_node") and n["config"]["enabled"]
     }
     assert of_one_model <= {name for _, name in checks}
 
@@ -151,10 +154,11 @@ def test_validation_on_a_clean_checkout(tmp_path: Path) -> None:
 
 
 def _models() -> set[str]:
-    return {p.stem for p in [*(PROJECT / "models").rglob("*.sql"), *(PROJECT / "seeds").rglob("*.csv")]}
+    files = [*(PROJECT / "models").rglob("*.sql"), *(PROJECT / "seeds").rglob("*.csv")]
+    return {file.stem for file in files} - OPTIONAL
 
 
-def _manifest(repository: dg.RepositoryDefinition) -> dict[str, dict[str, dict[str, str]]]:
+def _manifest(repository: dg.RepositoryDefinition) -> dict[str, dict[str, dict[str, Any]]]:
     key = dg.AssetKey("kpi_daily")
     spec = repository.assets_defs_by_key[key].get_asset_spec(key)
     return spec.metadata["dagster_dbt/manifest"].manifest
