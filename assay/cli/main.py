@@ -187,8 +187,8 @@ def alerts_list(
     for row in found:
         colour = {"page": "red", "investigate": "yellow"}.get(row["level"], "white")
         out.print(
-            f"[bold {colour}]{row['level'].upper()}[/] [bold]{row['tenant_id'] or 'all tenants'}[/] {row['rule']}, "
-            f"{row['status']} since {row['opened_at'][:19]} UTC  [dim]{row['alert_id']}[/]\n"
+            f"[bold {colour}]{row['level'].upper()}[/] [bold]{row['tenant_id'] or 'all tenants'}[/] "
+            f"{row['rule']}, {row['status']} since {row['opened_at'][:19]} UTC  [dim]{row['alert_id']}[/]\n"
             f"  {row['summary']}",
             highlight=False,
         )

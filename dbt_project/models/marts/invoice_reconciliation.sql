@@ -12,6 +12,12 @@ contracts as (
 
 ),
 
+named as (
+
+    select * from invoices
+
+),
+
 capacity_days as (
 
     select * from {{ ref('int_provisioned_days') }}
@@ -91,8 +97,8 @@ lines as (
 
 ),
 
--- A line of capacity names its contract; where no line does, it is the one with the contract's own words for the
--- model.
+-- A line of capacity names its contract; where no line does, it is the one with the contract's own words for
+-- the model.
 capacity as (
 
     select
@@ -105,7 +111,7 @@ capacity as (
     inner join contracts on days.contract_id = contracts.contract_id
     where
         invoices.model = if(
-            (days.provider, days.contract_id) in (select tuple(lines.provider, lines.model) from invoices as lines),
+            (days.provider, days.contract_id) in (select tuple(named.provider, named.model) from named),
             contracts.contract_id,
             contracts.model
         )
