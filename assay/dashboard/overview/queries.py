@@ -35,9 +35,13 @@ _TABLE = (
     *("request_count", "error_count", "unpriced_count", "cost_usd", "cache_hit_rate"),
     *("cost_p50_usd", "latency_p95_ms", "velocity_p50"),
 )
-# What the series can be put in order by without reading a histogram.
-_SUMS = ("request_count", "error_count", "cost_usd", "cache_hit_rate")
-_SORTS_OF_SUMS = (*SERIES, *_SUMS, "error_rate")
+# What the series can be put in order by without reading a histogram, and what each takes besides the calls.
+_SUMS_OF_SORTS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys((*SERIES, "request_count"), ()),
+    "error_rate": ("error_count",),
+    "cost_usd": ("cost_usd",),
+    "cache_hit_rate": ("cache_hit_rate",),
+}
 _ERROR_RATE = "error_count / request_count"
 # What corrections took away whole leaves rows of zeros behind: no traffic, no scores.
 _SOME_CALLS = "HAVING request_count > 0"
@@ -145,7 +149,8 @@ def series(view: View) -> Query:
     counted = (*SERIES, *rollups.columns(CALLS, _TABLE))
     calls = _rows("kpi", view, view.read, counted, parameters, series=listed)
     scored = (*SERIES, "evaluator", "evaluator_version", *rollups.columns(SCORES, SCORES))
-    scores = _rows("quality", view, view.read, scored, parameters, series=listed)
+    # Of all series: these rows are small, and to look for the listed ones costs more than to add them all up.
+    scores = _rows("quality", view, view.read, scored, parameters)
     return Query(
         f"{first}SELECT c.*, {_ERROR_RATE} AS error_rate, "
         f"{'listed.2' if listed else 'count() OVER ()'} AS found, "
@@ -166,14 +171,16 @@ def _listed(view: View, order: str, parameters: dict[str, object]) -> tuple[str,
 
     Histograms are most of a rollup, and those of the series further down need not be read.
     """
-    if view.selection.sort not in _SORTS_OF_SUMS:
+    sort = view.selection.sort
+    if sort not in _SUMS_OF_SORTS:
         return "", ""
     keys = ", ".join(SERIES)
-    summed = [name for name in _TABLE if name in _SUMS]
+    summed = ("request_count", *_SUMS_OF_SORTS[sort])
     counted = _rows("kpi", view, view.read, (*SERIES, *rollups.columns(CALLS, summed)), parameters)
+    by = f", {_ERROR_RATE} AS error_rate" if sort == "error_rate" else ""
     first = (
-        f"SELECT {keys}, {rollups.measures(CALLS, summed)}, {_ERROR_RATE} AS error_rate, "
-        f"count() OVER () AS found FROM ({counted}) AS r GROUP BY {keys} {_SOME_CALLS} "
+        f"SELECT {keys}, {rollups.measures(CALLS, summed)}{by}, count() OVER () AS found "
+        f"FROM ({counted}) AS r GROUP BY {keys} {_SOME_CALLS} "
         f"ORDER BY {order}, request_count DESC, {keys} LIMIT {TABLE_ROWS}"
     )
     return (
