@@ -85,9 +85,9 @@ class Canvas:
         figure.update_layout(template=template(self.scheme), uirevision=self.view, showlegend=legend)
         # A legend of its own takes a line above the plot; members share the legend of the page.
         figure.update_layout(margin_t=30 if legend else 10)
-        first = self.window.periods[0]
-        # Not as `range`, so that a double click shows all again.
-        ends = [_naive(first), _naive(self.window.end)]
+        # Whole periods, also the one that runs. Not as `range`, so that a double click shows all again.
+        periods = self.window.periods
+        ends = [_naive(periods[0]), _naive(periods[-1] + self.window.step)]
         exactly = {"include": ends, "clipmin": ends[0], "clipmax": ends[1]}
         figure.update_xaxes(autorangeoptions=exactly, tickformatstops=_TICKS)
         figure.update_yaxes(**yaxis)

@@ -182,6 +182,13 @@ def test_charts_span_the_window_whatever_has_traffic() -> None:
     ]
 
 
+def test_the_running_period_is_drawn_whole() -> None:
+    noon = START.replace(hour=12, minute=0)
+    month = figures.Canvas(window=Window(noon - timedelta(days=30, hours=12), noon), scheme="light")
+    axis = month.figure([], empty="").layout.xaxis
+    assert axis.autorangeoptions.clipmax == (noon + timedelta(hours=12)).replace(tzinfo=None)
+
+
 @pytest.mark.parametrize(
     ("reported", "x", "y"),
     [
