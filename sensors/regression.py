@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -124,7 +125,9 @@ def plan(
         silence = now - alert.last_seen_at
         if key in judgement.holding:
             if silence >= timedelta(minutes=policy.timing.update_minutes):
-                events.append(alert.event("updated", now, discriminator=_minute(readings.end)))
+                # Nothing new was measured: what was, stays.
+                said = json.loads(alert.evidence)
+                events.append(alert.event("updated", now, evidence=said, discriminator=_minute(readings.end)))
         elif key in judgement.quiet(alert.rule) and silence >= quiet:
             events.append(
                 alert.event(

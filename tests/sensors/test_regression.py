@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
 from sensors import alerts, regression
+from sensors.alerts import Alert
+from sensors.judgement import Judgement
 from sensors.policy import Policy, load
 from tests.support.llm_traffic import Stream, write
 
@@ -90,6 +93,42 @@ def test_a_silent_model_move_is_one_page_and_ends(client: Client, now: datetime,
     assert not [t for t in after if t.opened or t.upgraded]
     (resolved,) = events(client, event="resolved")
     assert resolved["occurred_at"] - end >= minutes(POLICY.timing.quiet_minutes)
+
+
+def test_held_open_without_a_finding_it_keeps_what_was_measured(now: datetime) -> None:
+    key = ("org_1", "production")
+    alert = Alert(
+        alert_id="a",
+        tenant_id=key[0],
+        cohort=key[1],
+        level="page",
+        rule="dual-cost-led",
+        scope="template",
+        model="",
+        prompt_template_version="rag-v1",
+        summary="cost × 3",
+        status="open",
+        opened_at=now - minutes(30),
+        last_seen_at=now - minutes(20),
+        resolved_at=None,
+        resolved_by="",
+        evidence='{"cost_ratio": 3.1}',
+    )
+    holding = Judgement(
+        series=1,
+        cost_states={},
+        quality_states={},
+        findings={},
+        holding=frozenset({key}),
+        present=frozenset({key}),
+        quiet_by_cost=frozenset(),
+        quiet_by_both=frozenset(),
+        rules={},
+    )
+    # Of the readings it needs to know how far they reach.
+    readings = SimpleNamespace(end=now)
+    (event,) = regression.plan(holding, readings, POLICY, [alert], now)
+    assert (event.event, event.evidence) == ("updated", {"cost_ratio": 3.1})
 
 
 def test_a_repeated_tick_writes_nothing(client: Client, now: datetime, with_past: Prepare) -> None:
