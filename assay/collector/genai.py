@@ -158,6 +158,9 @@ USAGE_BLOCK: Final[Names] = ("metadata.usage_object",)
 # counts themselves are asked as well (see `usage`), and this attribute of span or resource settles it.
 EXCLUDES_CACHE: Final = "assay.prompt_tokens_exclude_cache"
 
+# What is not billed by token: a count under each unit's name (`assay.units.image`). No convention has any.
+UNITS: Final = "assay.units."
+
 # -- time and money ------------------------------------------------------------------------------------------
 
 # Name and how many milliseconds its unit has.

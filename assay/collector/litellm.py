@@ -106,7 +106,7 @@ def read(entry: Entry, sender: Sender) -> list[dict[str, Any]]:
     if not fields["model"]:
         raise UnreadableError("model", "`model` is missing")
     if images := entry.number("metadata/usage_object/output_image_count"):
-        fields["units"] = {"images": int(images)}
+        fields["units"] = {"image": int(images)}
     if sender.wants_text(fields["tenant_id"]):
         fields["input"] = _text(entry.at("messages"), roles=True)
         fields["output"] = _text(_answer(entry.at("response")), roles=False)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Set
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -33,6 +33,8 @@ _CALL_FIELDS: Final = ("request_type", "tokens.prompt", "tokens.completion")
 # A span without any of these is no model call.
 MODEL_CALL_FIELDS: Final = ("operation", "openinference_kind", *_CALL_FIELDS)
 
+# Attributes that are read by their prefix.
+_APART: Final = (*genai.TEXT_PREFIXES, genai.UNITS)
 _CLIENT: Final = 3
 _ERROR: Final = 2
 _DAY_NS: Final = 86_400 * 10**9
@@ -142,7 +144,10 @@ def _fields(
         fields["prompt_template_version"] = version
     _normalise(fields, picked)
     fields["status"] = _status(span, picked, fields.get("error_type", ""))
-    fields["tokens"] = usage(picked, resource, failed=fields["status"] != "ok")
+    if units := _units(picked):
+        fields["units"] = units
+    # What is billed by the image or the second may have no tokens at all.
+    fields["tokens"] = usage(picked, resource, failed=fields["status"] != "ok" or bool(units))
     # An end before the start, or days after it, is a clock that was set, not a duration.
     if 0 < span.end_ns - span.start_ns <= _DAY_NS:
         fields["latency_ms"] = (span.end_ns - span.start_ns) / 1e6
@@ -159,6 +164,23 @@ def _fields(
         fields["context"] = context_text(span)
     fields["attributes"] = _others(picked, resource)
     return fields
+
+
+def _units(picked: Picked) -> dict[str, Decimal]:
+    """Counts of what is not billed by token, under the units' names."""
+    found = {}
+    for name, value in picked.others:
+        if not name.startswith(genai.UNITS):
+            continue
+        try:
+            # A float is taken as the shortest decimal that it is.
+            count = Decimal("" if isinstance(value, bool) else scalar(value).strip())
+        except InvalidOperation:
+            raise UnreadableError(
+                f"units.{name.removeprefix(genai.UNITS)}", f"`{name}` = {scalar(value)[:64]!r} is no count"
+            ) from None
+        found[name.removeprefix(genai.UNITS)] = count
+    return found
 
 
 def _asked_for(span: OtlpSpan) -> str:
@@ -258,7 +280,7 @@ def _others(picked: Picked, resource: Picked) -> dict[str, str] | None:
     if service := resource.text("service"):
         found[genai.SERVICE_NAME] = service[:MAX_VALUE]
     for name, value in picked.others:
-        if not name or name.startswith(genai.TEXT_PREFIXES):
+        if not name or name.startswith(_APART):
             continue
         if len(found) == MAX_ATTRIBUTES or len(name) > MAX_NAME:
             dropped += 1

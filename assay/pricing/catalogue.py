@@ -62,7 +62,8 @@ class Prices:
         name: str = "",
     ) -> None:
         self._name = name
-        self.provider = provider or ("" if found is None else found[0].id)
+        # One name for each provider: invoices and contracts are matched by it.
+        self.provider = providers.stored_name(provider or ("" if found is None else found[0].id))
         self.reason = reason
         self._found = found
         self._tier = tier

@@ -141,8 +141,8 @@ class PricedColumns:
         ``unpriced``. reason: why the status is not ``priced``; empty where it is.
         source: what decided, for example ``genai-prices 0.2.3`` or, with prices beside the list,
         ``genai-prices 0.2.3; override 1a2b3c4d``; empty where unpriced.
-        provider: as given; where empty, as the price list infers it from the model; empty where neither
-            knows.
+        provider: as it is stored (:mod:`assay.pricing.providers`); where the call names none, the one that
+            the price list infers from the model; empty where that does not know either.
     """
 
     cost_pico: Ints

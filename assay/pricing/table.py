@@ -65,7 +65,7 @@ class PriceTable:
         list_provider, list_model = listed.names
         # By the model that answered, as the list is asked; where the list knows neither, by either name.
         models = {listed.name, list_model} if listed.known else {response_model, model}
-        whose = (providers.all_names(provider) | {list_provider}) - {""} or {""}
+        whose = {name.lower() for name in providers.all_names(provider) | {list_provider}} - {""} or {""}
         patterns = self._patterns_of[tenant_class]
         rows = [
             row
@@ -73,7 +73,7 @@ class PriceTable:
             if (not row.tenant_id.strip("*") or row.tenant_id in patterns)
             and row.pricing_tier in ("", tier)
             and any(matches(row.model, name) for name in models)
-            and any(matches(row.provider, name) for name in whose)
+            and any(matches(row.provider.lower(), name) for name in whose)
         ]
         standard = catalogue.prices(provider, response_model, model, "standard")
         return Quote(listed, standard, rows)
@@ -98,7 +98,7 @@ class Quote:
 
     @property
     def provider(self) -> str:
-        """As given, or as the list infers it."""
+        """As it is stored; where the call names none, the one that the list infers."""
         return self._listed.provider
 
     @property

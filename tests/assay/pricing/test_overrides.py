@@ -97,6 +97,13 @@ def at(position: tuple[int, ...], usd: int) -> Override:
     return row(price_usd=Decimal(usd), **chosen)
 
 
+def test_a_provider_of_ones_own_is_found_however_it_is_written() -> None:
+    """It is stored in lower case: what is charged at ingest is charged again by a repricing."""
+    table = PriceTable([row(provider="MyCorp", model="large")])
+    for provider in ("MyCorp", "mycorp"):
+        assert price(one_call(provider=provider, model="large", prompt=1_000_000), table).usd(0) == 1
+
+
 def one_call(**fields: Any) -> Calls:
     ints = {name: np.array([fields.get(name, 0)], np.int64) for name in ("prompt", "completion", "cached")}
     return Calls(

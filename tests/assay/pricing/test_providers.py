@@ -166,7 +166,24 @@ def test_what_has_no_price_says_why(provider: str, model: str, reason: str) -> N
     prices = catalogue.prices(provider, "", model, "standard")
     assert not prices.known
     assert prices.reason == reason
-    assert prices.provider == provider
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "stored"),
+    [
+        # Inferred from the model: not by the list's own name, which no invoice and no contract has.
+        ("", "gemini-2.5-pro", "gcp.gen_ai"),
+        ("", "grok-4", "x_ai"),
+        ("", "mistral-large-latest", "mistral_ai"),
+        ("", "no-such-model", ""),
+        # As a native span may say it.
+        ("google", "gemini-2.5-pro", "gcp.gen_ai"),
+        ("azure", "our-deployment", "azure.ai.openai"),
+        ("MyCorp", "large", "mycorp"),
+    ],
+)
+def test_a_provider_has_one_name_whoever_says_it(provider: str, model: str, stored: str) -> None:
+    assert catalogue.prices(provider, "", model, "standard").provider == stored
 
 
 def test_the_model_that_answered_says_what_a_profile_hides() -> None:
