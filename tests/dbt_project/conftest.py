@@ -10,22 +10,21 @@ import pytest
 
 from assay.settings import Settings
 from assay.warehouse.dbt import PROJECT
+from tests.support.databases import Databases
 from tests.support.days import fill
-from tests.support.stores import ClickHouse, built_database
 
 
 @pytest.fixture
-def filled(clickhouse: ClickHouse, template: Settings) -> Iterator[Settings]:
+def filled(built: Settings) -> Settings:
     """Settings of a built database with rows in it."""
-    with built_database(clickhouse, template) as settings:
-        fill(settings)
-        yield settings
+    fill(built)
+    return built
 
 
 @pytest.fixture(scope="session")
-def day(clickhouse: ClickHouse, template: Settings) -> Iterator[Settings]:
+def day(built_databases: Databases) -> Iterator[Settings]:
     """The same, for tests that only read."""
-    with built_database(clickhouse, template) as settings:
+    with built_databases.lend() as settings:
         fill(settings)
         yield settings
 

@@ -15,8 +15,8 @@ from assay.settings import Settings
 from assay.warehouse.client import connect
 from assay.warehouse.dbt import run_dbt
 from tests.support.charges import LIST, OCTOBER, charged, cost
+from tests.support.databases import Databases
 from tests.support.days import insert
-from tests.support.stores import ClickHouse, built_database
 
 CALLS = [charged(n) for n in range(700)]
 COMPUTED = sum((c["cost_usd"] for c in CALLS), Decimal(0))
@@ -47,9 +47,9 @@ def reconciled(settings: Settings, *invoices: dict[str, Any]) -> list[dict[str, 
 
 
 @pytest.fixture(scope="module")
-def october(clickhouse: ClickHouse, template: Settings) -> Iterator[Settings]:
+def october(built_databases: Databases) -> Iterator[Settings]:
     """Settings of a built database with the calls, for tests that change nothing but invoices."""
-    with built_database(clickhouse, template) as settings:
+    with built_databases.lend() as settings:
         insert(settings, "llm_traces", CALLS)
         yield settings
 

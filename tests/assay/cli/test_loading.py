@@ -22,8 +22,9 @@ from assay.cli.demo import load_past
 from assay.cli.loading import KINDS, WRITER_STATUS, load_file
 from assay.settings import Settings
 from assay.warehouse.client import connect
+from tests.support.databases import Databases
 from tests.support.processes import python, running
-from tests.support.stores import ClickHouse, Valkey, built_database
+from tests.support.stores import Valkey
 
 TIME = "2024-01-15T09:23:47Z"
 
@@ -61,11 +62,11 @@ class Loader:
 
 @pytest.fixture(scope="module")
 def loader(
-    clickhouse: ClickHouse, template: Settings, valkey: Valkey, tmp_path_factory: pytest.TempPathFactory
+    built_databases: Databases, valkey: Valkey, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Loader]:
     """The command with a writer behind it, on a database and a queue of this module alone."""
     url = valkey.url.rsplit("/", 1)[0] + "/7"
-    with built_database(clickhouse, template, redis_url=url) as settings, redis.Redis.from_url(url) as queue:
+    with built_databases.lend(redis_url=url) as settings, redis.Redis.from_url(url) as queue:
         queue.flushdb()
         found = Loader(settings)
         log = tmp_path_factory.mktemp("writer") / "log.txt"

@@ -21,8 +21,9 @@ from assay.contracts.records import Feedback, Span
 from assay.settings import Settings
 from tests.assay.collector.conftest import Collector
 from tests.assay.collector.samples import live, record, span
+from tests.support.databases import Databases
 from tests.support.processes import answers, free_port, python, running, wait_for
-from tests.support.stores import ClickHouse, Valkey, migrated_database
+from tests.support.stores import ClickHouse, Valkey
 
 
 def follows(answer: Any, contract: str) -> dict[str, Any]:
@@ -254,7 +255,9 @@ def test_full_queue_sends_senders_away(valkey: Valkey, log: Any) -> None:
             wait_for(lambda: http.post("/v1/spans", json=live()).status_code == 200, "accepting again", 5)
 
 
-def test_queue_that_goes_away_and_comes_back(clickhouse: ClickHouse, tmp_path: Any) -> None:
+def test_queue_that_goes_away_and_comes_back(
+    clickhouse: ClickHouse, migrated_databases: Databases, tmp_path: Any
+) -> None:
     """503 while the queue is down, and what was captured by policy once it is up."""
     port, queue_port = free_port(), free_port()
     base, url = f"http://127.0.0.1:{port}", f"redis://127.0.0.1:{queue_port}/0"
@@ -270,7 +273,7 @@ def test_queue_that_goes_away_and_comes_back(clickhouse: ClickHouse, tmp_path: A
         except redis.RedisError:
             return False
 
-    with migrated_database(clickhouse) as settings:
+    with migrated_databases.lend() as settings:
         settings = Settings(
             clickhouse_url=settings.clickhouse_url, clickhouse_database=settings.clickhouse_database
         )

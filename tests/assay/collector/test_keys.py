@@ -22,8 +22,9 @@ from assay.collector import queue
 from assay.collector.envelope import Envelope
 from assay.warehouse import api_keys
 from tests.assay.collector.samples import live, record
+from tests.support.databases import Databases
 from tests.support.processes import answers, free_port, python, running, wait_for
-from tests.support.stores import ClickHouse, Valkey, migrated_database
+from tests.support.stores import ClickHouse, Valkey
 
 OTHERS = ("/v1/evaluations", "/v1/feedback", "/v1/outcomes", "/v1/labels")
 
@@ -63,13 +64,16 @@ def bearer(text: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def process(
-    clickhouse: ClickHouse, valkey: Valkey, tmp_path_factory: pytest.TempPathFactory
+    clickhouse: ClickHouse,
+    migrated_databases: Databases,
+    valkey: Valkey,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[str, str, Path]]:
     """URL, database and log of a collector that requires keys."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     log = tmp_path_factory.mktemp("guarded") / "log.txt"
-    with migrated_database(clickhouse) as settings:
+    with migrated_databases.lend() as settings:
         env = {
             "ASSAY_COLLECTOR_PORT": str(port),
             "ASSAY_REDIS_URL": valkey.url.replace("/0", "/6"),
@@ -318,12 +322,12 @@ def test_the_last_known_keys_stay_and_none_are_made_up(
 
 
 def test_a_collector_that_others_reach_requires_keys_and_says_how_to_make_one(
-    clickhouse: ClickHouse, valkey: Valkey, tmp_path: Path
+    clickhouse: ClickHouse, migrated_databases: Databases, valkey: Valkey, tmp_path: Path
 ) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     log = tmp_path / "log.txt"
-    with migrated_database(clickhouse) as settings:
+    with migrated_databases.lend() as settings:
         env = {
             "ASSAY_HOST": "0.0.0.0",
             "ASSAY_COLLECTOR_PORT": str(port),
@@ -352,11 +356,11 @@ def test_a_collector_that_others_reach_requires_keys_and_says_how_to_make_one(
 
 
 def test_on_loopback_a_key_is_not_needed_but_holds_its_sender(
-    clickhouse: ClickHouse, valkey: Valkey, tmp_path: Path
+    clickhouse: ClickHouse, migrated_databases: Databases, valkey: Valkey, tmp_path: Path
 ) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    with migrated_database(clickhouse) as settings, clickhouse.client(settings.clickhouse_database) as store:
+    with migrated_databases.lend() as settings, clickhouse.client(settings.clickhouse_database) as store:
         text, _ = api_keys.create(store, name="test", tenants=["org_1"], scopes=["write"])
         env = {
             "ASSAY_COLLECTOR_PORT": str(port),

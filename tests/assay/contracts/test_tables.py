@@ -12,7 +12,7 @@ from assay.contracts.fields import MAX_USD
 from assay.contracts.records import RECORDS
 from assay.settings import Settings
 from assay.warehouse.client import connect
-from tests.support.stores import ClickHouse, migrated_database
+from tests.support.databases import Databases
 
 TABLES = {
     "span": "llm_traces",
@@ -47,7 +47,7 @@ ELSEWHERE: dict[tuple[str, str], tuple[str, str]] = {
 # What the writer adds to what the source sent.
 ADDED = {
     "llm_traces": {
-        *("cohort", "billed", "cost_usd", "cost_status", "cost_reason", "price_source"),
+        *("cohort", "billed", "unbilled_reason", "cost_usd", "cost_status", "cost_reason", "price_source"),
         *("source", "ingest_id", "ingested_at", "retention_start", "sign"),
     },
     "llm_evaluations": {
@@ -91,9 +91,9 @@ def options(kind: Any) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def columns(clickhouse: ClickHouse) -> Iterator[dict[str, dict[str, str]]]:
+def columns(migrated_databases: Databases) -> Iterator[dict[str, dict[str, str]]]:
     """Types of the columns of every table of the numbered schema."""
-    with migrated_database(clickhouse) as settings, connect(settings) as client:
+    with migrated_databases.lend() as settings, connect(settings) as client:
         found: dict[str, dict[str, str]] = {}
         for table, name, kind in client.query(
             "SELECT table, name, type FROM system.columns WHERE database = currentDatabase()"

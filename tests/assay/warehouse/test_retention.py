@@ -15,9 +15,10 @@ from assay.settings import Settings
 from assay.warehouse import retention
 from assay.warehouse.client import connect
 from assay.warehouse.retention import Class, RetentionError
+from tests.support.databases import Databases
 from tests.support.processes import answers, free_port, python, running, wait_for
 from tests.support.rows import insert, span
-from tests.support.stores import ClickHouse, migrated_database
+from tests.support.stores import ClickHouse
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 AGES = {"hot": 1, "warm": 40, "cold": 200, "gone": 800}
@@ -227,7 +228,7 @@ def test_cold_parts_lie_in_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         url = f"http://127.0.0.1:{store}"
         with (
             running(argv, ready=answers(f"{url}/ping"), log=tmp_path / "store.txt"),
-            migrated_database(ClickHouse(url, store, tmp_path)) as settings,
+            Databases.migrated(ClickHouse(url, store, tmp_path)).lend() as settings,
             connect(settings) as client,
         ):
             retention.apply(client, retention.load(None))

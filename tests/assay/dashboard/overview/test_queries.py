@@ -19,8 +19,8 @@ from assay.dashboard.windows import Window
 from assay.settings import Settings
 from assay.warehouse.client import connect
 from tests.assay.dashboard.overview.traffic import Traffic, generate
+from tests.support.databases import Databases
 from tests.support.rows import insert, span
-from tests.support.stores import ClickHouse, built_database
 
 NOW = datetime.now(UTC)
 
@@ -67,8 +67,8 @@ def ask(settings: Settings, query: Query) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def raw(clickhouse: ClickHouse, template: Settings) -> Iterator[Raw]:
-    with built_database(clickhouse, template) as settings:
+def raw(built_databases: Databases) -> Iterator[Raw]:
+    with built_databases.lend() as settings:
         with connect(settings) as client:
             traffic = generate(client, NOW)
         yield Raw(settings, traffic)

@@ -27,9 +27,9 @@ from tests.assay.dashboard.overview.browsing import (
     stacks,
     tile,
 )
+from tests.support.databases import Databases
 from tests.support.processes import REPOSITORY, free_port, wait_for
 from tests.support.rows import insert, span
-from tests.support.stores import ClickHouse, built_database
 
 ARTIFACTS = REPOSITORY / "artifacts"
 
@@ -42,12 +42,10 @@ def traffic(built: Settings) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def screen(
-    clickhouse: ClickHouse, template: Settings, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
+def screen(built_databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a dashboard over traffic and an open alert, for the tests that only look."""
     log = tmp_path_factory.mktemp("screen") / "dashboard.txt"
-    with built_database(clickhouse, template) as settings:
+    with built_databases.lend() as settings:
         fill(settings)
         with connect(settings) as client:
             insert(client, "alerts", alert("a1", "acme"))
