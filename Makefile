@@ -18,6 +18,8 @@ export DO_NOT_TRACK = 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS = false
 export DAGSTER_DISABLE_TELEMETRY = yes
 export GX_ANALYTICS_ENABLED = false
+# Some containers set it. Every service is a Python of its own, and would compile all that it imports again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo up test lint format bench lock schemas clean
 
