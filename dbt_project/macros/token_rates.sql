@@ -3,147 +3,188 @@
 {#- depends on the length of the prompt), a residual is left, and the rates are not known. -#}
 {%- macro token_rates(spend) -%}
 {%- set classes = token_classes() | map('first') | list %}
+{%- set size = classes | length %}
 {%- set key = 'month, tenant_id, provider, model, response_model, pricing_tier' %}
+{#- Each for the tenant, whose prices may be its own, and for all tenants together. -#}
+{%- set whose = {'own': 'toString(tenant_id)', 'common': "''"} %}
 with spend as (
 
-    select
-        *,
-        -- Each row once for its tenant, whose prices may be its own, and once for all tenants together.
-        arrayJoin(['', toString(tenant_id)]) as rates_of
-    from {{ spend }}
+    select * from {{ spend }}
     where is_priced
 
 ),
 
+-- Parts of a quarter hour that are not merged yet are added up: a correction's alone says nothing about rates.
+-- One number in the place of six names groups two and a half times as fast.
 observed as (
 
     select
-        toStartOfMonth(period_start) as month,
-        rates_of,
-        provider,
-        model,
-        response_model,
-        pricing_tier,
-        toFloat64(sum(spend.cost_usd)) as cost
+        any(toStartOfMonth(period_start)) as month,
+        any(spend.tenant_id) as tenant_id,
+        any(spend.provider) as provider,
+        any(spend.model) as model,
+        any(spend.response_model) as response_model,
+        any(spend.pricing_tier) as pricing_tier,
+        toFloat64(ifNull(sum(spend.cost_usd), 0)) as cost
         {%- for class, column in token_classes() %},
         toFloat64(sum(spend.{{ column }})) as {{ class }}
         {%- endfor %}
     from spend
-    group by month, rates_of, provider, model, response_model, pricing_tier, spend.tenant_id, spend.period_start
+    group by
+        sipHash128(
+            spend.tenant_id,
+            spend.provider,
+            spend.model,
+            spend.response_model,
+            spend.pricing_tier,
+            spend.period_start
+        )
     having sum(spend.request_count) > 0
 
 ),
 
-equations_0 as (
+series as (
 
     select
-        month,
-        rates_of as tenant_id,
-        provider,
-        model,
-        response_model,
-        pricing_tier,
-        count() as observations,
-        true as is_solvable,
-        sum(observed.cost * observed.cost) as squares
-        {%- for row in classes %},
-        sum(observed.{{ row }} * observed.{{ row }}) as used_{{ row }},
-        sum(observed.{{ row }} * observed.cost) as b_{{ row }}
-        {%- for column in classes %},
-        -- A class that nobody used has no rate: its equation is 1 × rate = 0.
-        sum(observed.{{ row }} * observed.{{ column }}){% if row == column %} + (used_{{ row }} = 0){% endif %} as a_{{ row }}_{{ column }}
-        {%- endfor %}
+        {{ key }},
+        count() as quarter_hours,
+        groupArray(observed.cost) as cost
+        {%- for class in classes %},
+        groupArray(observed.{{ class }}) as {{ class }}
         {%- endfor %}
     from observed
     group by {{ key }}
 
 ),
-{%- for pivot in classes %}
-{%- set equations = 'equations_%d' % loop.index0 %}
 
--- Gauss-Jordan: {{ pivot }} leaves every equation but its own. Symmetric and positive definite, so no row is swapped.
-equations_{{ loop.index }} as (
+-- The equations of several tenants are the sum of theirs. As one array, row by row: a row for each class, in it
+-- what its tokens have in common with those of each class and with the cost.
+equations as (
 
     select
-        {{ key }},
-        observations,
-        squares,
-        -- What is left of a class that the others explain wholly is noise.
-        {{ equations }}.is_solvable
-        and (used_{{ pivot }} = 0 or a_{{ pivot }}_{{ pivot }} > 1e-8 * used_{{ pivot }}) as is_solvable
-        {%- for row in classes %},
-        used_{{ row }},
-        {%- if row == pivot %}
-        b_{{ row }}
-        {%- else %}
-        {{ equations }}.b_{{ row }} - {{ equations }}.a_{{ row }}_{{ pivot }} * {{ equations }}.b_{{ pivot }}
-        / {{ equations }}.a_{{ pivot }}_{{ pivot }} as b_{{ row }}
-        {%- endif %}
-        {%- for column in classes %},
-        {%- if row == pivot %}
-        a_{{ row }}_{{ column }}
-        {%- else %}
-        {{ equations }}.a_{{ row }}_{{ column }} - {{ equations }}.a_{{ row }}_{{ pivot }}
-        * {{ equations }}.a_{{ pivot }}_{{ column }} / {{ equations }}.a_{{ pivot }}_{{ pivot }} as a_{{ row }}_{{ column }}
-        {%- endif %}
-        {%- endfor %}
-        {%- endfor %}
-    from {{ equations }}
+        *,
+        [
+            {%- for row in classes %}
+            {%- for column in classes + ['cost'] %}
+            arrayDotProduct({{ row }}, {{ column }}){% if not (loop.last and row == classes[-1]) %},{% endif %}
+            {%- endfor %}
+            {%- endfor %}
+        ] as own,
+        sumForEach(own) over (partition by month, provider, model, response_model, pricing_tier) as common
+    from series
 
 ),
-{%- endfor %}
 
+-- Gauss-Jordan, a class at a time: it leaves every equation but its own. Symmetric and positive definite, so no
+-- row is swapped. A class that nobody used has no rate: its equation is 1 × rate = 0.
 solved as (
 
     select
-        {{ key }},
-        observations,
-        is_solvable
-        {%- for class in classes %},
+        *
+        {%- for system in whose %},
+        arrayMap(row -> {{ system }}[row * {{ size + 2 }} + 1], range({{ size }})) as {{ system }}_used,
+        arrayFold(
+            (state, pivot) -> (
+                arrayMap(
+                    (row, i) -> if(
+                        i = pivot,
+                        arrayMap(x -> x / row[pivot], row),
+                        arrayMap((x, p) -> x - row[pivot] * p / state.1[pivot][pivot], row, state.1[pivot])
+                    ),
+                    state.1,
+                    arrayEnumerate(state.1)
+                ),
+                -- What is left of a class that the others explain wholly is noise.
+                state.2
+                and ({{ system }}_used[pivot] = 0 or state.1[pivot][pivot] > 1e-8 * {{ system }}_used[pivot])
+            ),
+            range(1, {{ size + 1 }}),
+            (
+                arrayMap(
+                    row -> arrayMap(
+                        (x, column) -> x + (column = row + 1 and {{ system }}_used[column] = 0),
+                        arraySlice({{ system }}, row * {{ size + 1 }} + 1, {{ size + 1 }}),
+                        range(1, {{ size + 2 }})
+                    ),
+                    range({{ size }})
+                ),
+                true
+            )
+        ) as {{ system }}_solution,
         -- To the pico-dollar: finer than that no price is stored.
-        if(used_{{ class }} > 0 and is_solvable, round(1e12 * b_{{ class }} / a_{{ class }}_{{ class }}), null) as {{ class }}_pico
+        arrayMap(row -> round(1e12 * row[{{ size + 1 }}]), {{ system }}_solution.1) as {{ system }}_pico
         {%- endfor %}
-    from equations_{{ classes | length }}
+    from equations
 
 ),
 
 -- Judged by what they say of every quarter hour, not by the equations that they come from.
-residuals as (
+judged as (
 
     select
         {{ key }},
-        max(abs(
-            observed.cost
-            - 1e-12 * (
-                {%- for class in classes %}
-                observed.{{ class }} * ifNull(solved.{{ class }}_pico, 0){% if not loop.last %} +{% endif %}
-                {%- endfor %}
-            )
-        ) / greatest(observed.cost, 1e-9)) as worst
-    from observed
-    inner join solved
-        on
-            observed.rates_of = solved.tenant_id
-            {%- for name in ['month', 'provider', 'model', 'response_model', 'pricing_tier'] %}
-            and observed.{{ name }} = solved.{{ name }}
+        quarter_hours,
+        [
+            {%- for system, tenant in whose.items() %}
+            (
+                {{ tenant }},
+                {{ system }}_solution.2,
+                {{ system }}_used,
+                {{ system }}_pico,
+                arrayMax(arrayMap(
+                    (paid, {{ classes | join(', ') }}) -> abs(
+                        paid
+                        - 1e-12 * (
+                            {%- for class in classes %}
+                            {{ class }} * {{ system }}_pico[{{ loop.index }}]{% if not loop.last %} +{% endif %}
+                            {%- endfor %}
+                        )
+                    ) / greatest(paid, 1e-9),
+                    cost, {{ classes | join(', ') }}
+                ))
+            ){% if not loop.last %},{% endif %}
             {%- endfor %}
-    group by {{ key }}
+        ] as found
+    from solved
+
+),
+
+together as (
+
+    select
+        month,
+        rates.1 as rates_of,
+        provider,
+        model,
+        response_model,
+        pricing_tier,
+        sum(quarter_hours) as observed_quarter_hours,
+        min(rates.2) and max(rates.5) < 1e-4 as is_known,
+        any(rates.3) as used,
+        any(rates.4) as pico
+    from judged
+    array join found as rates
+    group by month, rates_of, provider, model, response_model, pricing_tier
 
 )
 
 select
-    {{ key }},
-    solved.observations as observations,
-    solved.is_solvable and residuals.worst < 1e-4 as is_exact
+    month,
+    rates_of as tenant_id,
+    provider,
+    model,
+    response_model,
+    pricing_tier,
+    observed_quarter_hours as observations,
+    toBool(is_known) as is_exact
     {%- for class in classes %},
     if(
-        is_exact and isNotNull(solved.{{ class }}_pico),
-        toInt64(ifNull(solved.{{ class }}_pico, 0)) * toDecimal128('0.000000000001', 12),
+        is_exact and used[{{ loop.index }}] > 0,
+        toInt64(if(is_exact, pico[{{ loop.index }}], 0)) * toDecimal128('0.000000000001', 12),
         null
     ) as {{ class }}_usd
     {%- endfor %}
-from solved
-inner join residuals using ({{ key }})
+from together
 {%- endmacro -%}
 
 {#- Spend by day with the rates at which its tokens were charged, and what it would have cost as a provider that gets a -#}
