@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from assay.settings import Settings
+from assay.warehouse import retention
 from assay.warehouse.client import connect
 from assay.warehouse.dbt import DbtError, run_dbt
-from tests.support.days import NOON, call, insert
+from tests.support.days import NOON, call, insert, score
 
 ROLLUPS = (
     *("llm_kpi_1min", "llm_kpi_1h", "llm_kpi_1d", "llm_kpi_cubes"),
@@ -37,15 +38,22 @@ def described(target: Path) -> dict[str, set[str]]:
     }
 
 
-def counted(settings: Settings) -> dict[str, int]:
-    """Calls and scores that each rollup holds."""
+def held(settings: Settings) -> dict[str, tuple[int, int]]:
+    """Calls or scores that each rollup holds, and a digest of everything in it but sums of floating point."""
     with connect(settings) as client:
         return {
             name: client.query(
-                f"SELECT sum({'evaluation_count' if 'quality' in name else 'request_count'}) FROM {name}"
-            ).result_rows[0][0]
+                f"SELECT sum({'evaluation_count' if 'quality' in name else 'request_count'}), "
+                "groupBitXor(cityHash64(COLUMNS('^[a-rt-v]|^score_histogram'))) "
+                f"FROM (SELECT * FROM {name} FINAL)"
+            ).result_rows[0]
             for name in ROLLUPS
         }
+
+
+def counted(settings: Settings) -> dict[str, int]:
+    """Calls and scores that each rollup holds."""
+    return {name: count for name, (count, _) in held(settings).items()}
 
 
 def test_build_is_green_without_rows_and_every_column_is_described(
@@ -67,19 +75,36 @@ def test_build_is_green_without_rows_and_every_column_is_described(
 
 
 def test_full_refresh_keeps_rollups_that_outlived_their_raw_rows(filled: Settings, tmp_path: Path) -> None:
-    run_dbt(filled, "build", target=tmp_path)
-    assert set(outcome(tmp_path).values()) <= {"success", "pass", "no-op"}
-    before = counted(filled)
-    assert before["llm_kpi_1d"] == sum(call(n)["billed"] for n in range(1000))
-    assert before["llm_quality_1d"] == sum(n % 40 != 0 for n in range(0, 1000, 4))
+    """Raw rows of three years ago and their minutes expire; what is kept is kept to the last digit."""
+    old = NOON - timedelta(days=3 * 365)
+    start = {"retention_start": old.date()}
+    calls = [call(n, timestamp=old + timedelta(minutes=n), trace_id=f"old-{n}", **start) for n in range(200)]
+    insert(filled, "llm_traces", calls)
+    when = {"span_timestamp": old, "timestamp": old, **start}
+    insert(filled, "llm_evaluations", [score(n) | when | {"trace_id": f"old-{n}"} for n in range(0, 200, 4)])
+    price = {"provider": "openai", "model": "m", "token_class": "input", "price_usd": 1, "source": "mail"}
+    insert(filled, "price_overrides", [price | {"valid_from": NOON}])
     with connect(filled) as client:
-        client.command("TRUNCATE TABLE llm_traces")
-        client.command("TRUNCATE TABLE llm_evaluations")
-    run_dbt(filled, "run", "--full-refresh", target=tmp_path)
-    assert counted(filled) == before
+        retention.apply(client, retention.load(None))
+        for table in ("llm_traces", "llm_evaluations", *ROLLUPS):
+            client.command(f"OPTIMIZE TABLE {table} FINAL")
+        left = client.query("SELECT countIf(timestamp < now() - INTERVAL 1 YEAR) FROM llm_traces").result_rows
+    assert left == [(0,)]
+    before = held(filled)
+    billed = sum(call(n)["billed"] for n in range(1000))
+    assert before["llm_kpi_1min"][0] == billed
+    assert before["llm_kpi_1d"][0] == billed + sum(c["billed"] for c in calls)
+    assert before["llm_spend_15min"][0] == before["llm_kpi_1d"][0]
+    run_dbt(filled, "build", "--full-refresh", "--exclude-resource-type", "unit_test", target=tmp_path)
+    assert set(outcome(tmp_path).values()) <= {"success", "pass", "no-op"}
+    assert held(filled) == before
+    with connect(filled) as client:
+        added_price = "(SELECT count() FROM price_table WHERE noted_in = 'run time')"
+        kept = f"SELECT sum(request_count), {added_price} FROM spend_daily"
+        assert client.query(kept).result_rows == [(before["llm_kpi_1d"][0], 1)]
     insert(filled, "llm_traces", [call(n) for n in range(1000, 1010)])
     added = sum(call(n)["billed"] for n in range(1000, 1010))
-    assert counted(filled)["llm_kpi_1d"] == before["llm_kpi_1d"] + added
+    assert counted(filled)["llm_kpi_1d"] == before["llm_kpi_1d"][0] + added
 
 
 def test_changed_formula_holds_from_now_on_and_changed_columns_are_refused(
@@ -106,14 +131,17 @@ def test_changed_formula_holds_from_now_on_and_changed_columns_are_refused(
     assert counted(filled)["llm_kpi_1d"] == before["llm_kpi_1d"] + 1
 
 
-def test_rollups_and_marts_have_contracts(template: Settings, tmp_path: Path) -> None:
-    """Each of them, and every column with its type."""
+def test_every_model_comes_with_what_describes_binds_and_tests_it(template: Settings, tmp_path: Path) -> None:
+    """YAML and unit tests in the folder of the model; contracts on what is read."""
     run_dbt(template, "parse", target=tmp_path)
     manifest = json.loads((tmp_path / "target" / "manifest.json").read_text())
     models = [n for n in manifest["nodes"].values() if n["resource_type"] == "model"]
+    folders = {n["name"]: Path(n["original_file_path"]).parent for n in models}
+    assert {n["name"]: Path((n["patch_path"] or "").split("://")[-1]).parent for n in models} == folders
+    tested = {u["model"]: Path(u["original_file_path"]).parent for u in manifest["unit_tests"].values()}
+    assert tested == folders
     bound = {n["name"] for n in models if n["config"]["contract"]["enforced"]}
     assert bound == {n["name"] for n in models if n["fqn"][1] in ("rollups", "marts")}
-    assert bound >= set(ROLLUPS)
 
 
 def test_a_contract_refuses_what_readers_do_not_expect(

@@ -40,6 +40,24 @@ def call(number: int, **changes: Any) -> dict[str, Any]:
     return row | changes
 
 
+def score(number: int) -> dict[str, Any]:
+    """A row of ``llm_evaluations``: what a judge said of the ``number``-th call."""
+    scored = call(number)
+    return {
+        **{name: scored[name] for name in ("tenant_id", "model", "prompt_template_version", "experiment_id")},
+        "span_timestamp": scored["timestamp"],
+        "timestamp": scored["timestamp"] + timedelta(seconds=5),
+        "trace_id": scored["trace_id"],
+        "span_id": "call",
+        "evaluator": "judge",
+        "evaluator_version": "v1",
+        "score": None if number % 40 == 0 else (number % 101) / 100,
+        "sampling_rate": 0.1 if number % 2 else 1.0,
+        "source": "judge",
+        "retention_start": scored["retention_start"],
+    }
+
+
 def insert(settings: Settings, table: str, rows: list[dict[str, Any]], **query_settings: Any) -> None:
     """Insert rows that have the same fields."""
     names = list(rows[0])
@@ -52,26 +70,7 @@ def insert(settings: Settings, table: str, rows: list[dict[str, Any]], **query_s
 def fill(settings: Settings, calls: int = 1000) -> None:
     """Calls, scores, outcomes, labels, tenants and an alert."""
     insert(settings, "llm_traces", [call(n) for n in range(calls)])
-    insert(
-        settings,
-        "llm_evaluations",
-        [
-            {
-                **{k: call(n)[k] for k in ("tenant_id", "model", "prompt_template_version", "experiment_id")},
-                "span_timestamp": call(n)["timestamp"],
-                "timestamp": call(n)["timestamp"] + timedelta(seconds=5),
-                "trace_id": f"trace-{n}",
-                "span_id": "call",
-                "evaluator": "judge",
-                "evaluator_version": "v1",
-                "score": None if n % 40 == 0 else (n % 101) / 100,
-                "sampling_rate": 0.1 if n % 2 else 1.0,
-                "source": "judge",
-                "retention_start": datetime.now(UTC).date(),
-            }
-            for n in range(0, calls, 4)
-        ],
-    )
+    insert(settings, "llm_evaluations", [score(n) for n in range(0, calls, 4)])
     insert(
         settings,
         "business_outcomes",

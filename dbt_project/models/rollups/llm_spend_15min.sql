@@ -13,12 +13,12 @@ with traces as (
     -- Read from the table itself: a view in between would not trigger on inserts.
     select
         *,
-        toBool(isNotNull(llm_traces.cost_usd)) as is_priced,
+        toBool(isNotNull(calls.cost_usd)) as is_priced,
         -- What the source does not report is charged as plain input, so zero is what was charged.
         toInt64(ifNull(cached_tokens, 0)) as cache_reads,
         toInt64(ifNull(cache_write_tokens, 0)) as cache_writes,
         toInt64(ifNull(cache_write_1h_tokens, 0)) as cache_writes_1h
-    from {{ source('llm', 'llm_traces') }}
+    from {{ source('llm', 'llm_traces') }} as calls
     where billed
 
 )

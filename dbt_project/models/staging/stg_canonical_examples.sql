@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('llm', 'canonical_examples') }} final
+    select * from {{ source('llm', 'canonical_examples') }} {{ as_they_count() }}
 
 ),
 

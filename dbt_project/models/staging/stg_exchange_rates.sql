@@ -1,7 +1,7 @@
 -- Entries replace one another: the newest of a currency and day counts.
 with source as (
 
-    select * from {{ source('llm', 'exchange_rates') }} final
+    select * from {{ source('llm', 'exchange_rates') }} {{ as_they_count() }}
 
 ),
 

@@ -3,7 +3,7 @@ with source as (
     select
         *,
         cohort
-    from {{ source('llm', 'llm_evaluations') }} final
+    from {{ source('llm', 'llm_evaluations') }} {{ as_they_count() }}
 
 ),
 

@@ -1,7 +1,7 @@
 -- Entries replace one another: the newest of a contract counts.
 with source as (
 
-    select * from {{ source('llm', 'provider_contracts') }} final
+    select * from {{ source('llm', 'provider_contracts') }} {{ as_they_count() }}
 
 ),
 

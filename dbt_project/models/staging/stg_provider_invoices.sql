@@ -1,7 +1,7 @@
 -- Lines replace one another: the newest of a provider, model and period counts.
 with source as (
 
-    select * from {{ source('llm', 'provider_invoices') }} final
+    select * from {{ source('llm', 'provider_invoices') }} {{ as_they_count() }}
 
 ),
 

@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('llm', 'task_times') }} final
+    select * from {{ source('llm', 'task_times') }} {{ as_they_count() }}
 
 ),
 

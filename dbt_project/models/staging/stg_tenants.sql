@@ -1,7 +1,7 @@
 -- Entries replace one another: the newest of a tenant counts.
 with source as (
 
-    select * from {{ source('llm', 'tenants') }} final
+    select * from {{ source('llm', 'tenants') }} {{ as_they_count() }}
 
 ),
 
