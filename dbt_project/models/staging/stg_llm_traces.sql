@@ -4,7 +4,7 @@ with source as (
     select
         *,
         cohort
-    from {{ source('llm', 'llm_traces') }} final
+    from {{ source('llm', 'llm_traces') }} {{ as_they_count() }}
 
 ),
 
