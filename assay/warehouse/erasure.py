@@ -78,21 +78,26 @@ class Erasure:
         )
         self._remembered = True
         given = {"tenant": self._tenant}
+        tables = self._tables()
         for column in ("trace_id", "user_id"):
-            holders = [t.name for t in self._tables() if t.has_tenant and column in t.columns]
-            for name in holders:
-                self._client.command(
-                    f"INSERT INTO {self._helper} SELECT DISTINCT '{column}', {column} FROM `{name}` "
-                    f"WHERE tenant_id = {{tenant:String}} AND {column} != ''",
-                    parameters=given,
-                )
-            for name in holders:
-                self._client.command(
-                    f"DELETE FROM {self._helper} WHERE kind = '{column}' AND value IN (SELECT {column} "
-                    f"FROM `{name}` WHERE NOT ({self._is_own}) AND {column} IN ("
-                    f"SELECT value FROM {self._helper} WHERE kind = '{column}'))",
-                    settings={"lightweight_deletes_sync": 2},
-                )
+            holders = [t.name for t in tables if t.has_tenant and column in t.columns]
+            own = " UNION DISTINCT ".join(
+                f"SELECT {column} FROM `{name}` WHERE tenant_id = {{tenant:String}} AND {column} != ''"
+                for name in holders
+            )
+            self._client.command(
+                f"INSERT INTO {self._helper} SELECT '{column}', {column} FROM ({own})", parameters=given
+            )
+            # Also what an attempt that died had collected, should others have it by now.
+            collected = f"SELECT value FROM {self._helper} WHERE kind = '{column}'"
+            others = " UNION ALL ".join(
+                f"SELECT {column} FROM `{name}` WHERE NOT ({self._is_own}) AND {column} IN ({collected})"
+                for name in holders
+            )
+            self._client.command(
+                f"DELETE FROM {self._helper} WHERE kind = '{column}' AND value IN ({others})",
+                settings={"lightweight_deletes_sync": 2},
+            )
 
     def traces_among(self, candidates: Iterable[str]) -> set[str]:
         """Which of these traces are the tenant's: stored now, or when they were remembered."""

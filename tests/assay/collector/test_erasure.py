@@ -4,6 +4,8 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -20,10 +22,11 @@ from assay.collector.envelope import Reject
 from assay.collector.queue import STREAM, decode
 from assay.collector.writer import keys
 from assay.contracts.records import Evaluation, Feedback, Label, Outcome, Tokens
-from assay.settings import Settings, load_settings
+from assay.settings import load_settings
 from assay.warehouse import api_keys, occurrences
 from assay.warehouse.client import connect
 from assay.warehouse.erasure import Erasure, digest
+from tests.support.databases import Databases
 from tests.support.processes import wait_for
 from tests.support.rows import insert
 from tests.support.stores import ClickHouse, Valkey
@@ -32,16 +35,54 @@ from tests.support.writing import COST, NOW, Bench, span
 GONE, STAYS = "org_gone", "org_stays"
 
 
-@pytest.fixture
-def bench(built: Settings, valkey: Valkey) -> Iterator[Bench]:
-    url = valkey.url.rsplit("/", 1)[0] + "/11"
-    settings = Settings(
-        clickhouse_url=built.clickhouse, clickhouse_database=built.clickhouse_database, redis_url=url
-    )
-    with redis.Redis.from_url(url) as queue, connect(settings) as store:
+@contextmanager
+def bench_on(databases: Databases, valkey: Valkey, number: int) -> Iterator[Bench]:
+    """A built database, and an empty Valkey database of this number."""
+    url = f"{valkey.url.rsplit('/', 1)[0]}/{number}"
+    with (
+        databases.lend(redis_url=url) as settings,
+        redis.Redis.from_url(url) as queue,
+        connect(settings) as store,
+    ):
         queue.flushdb()
         yield Bench(settings, queue, store)
         queue.flushdb()
+
+
+@pytest.fixture
+def bench(built_databases: Databases, valkey: Valkey) -> Iterator[Bench]:
+    with bench_on(built_databases, valkey, 11) as found:
+        yield found
+
+
+@dataclass(frozen=True)
+class Erased:
+    """A tenant that had been everywhere, after its erasure.
+
+    Attributes:
+        before, after: tables, views and keys in which its id stood, and in which it still stands.
+        found: rows by place, as the report has them.
+    """
+
+    bench: Bench
+    before: set[str]
+    report: erasure.Report
+    after: set[str]
+
+    @property
+    def found(self) -> dict[str, int]:
+        return {place.name: place.found for place in self.report.places}
+
+
+@pytest.fixture(scope="module")
+def erased(built_databases: Databases, valkey: Valkey) -> Iterator[Erased]:
+    """For the tests that only look at what one erasure did."""
+    with bench_on(built_databases, valkey, 12) as bench:
+        traffic(bench)
+        beside(bench)
+        before = set(everywhere(bench, GONE, views=True))
+        report = erase(bench)
+        yield Erased(bench, before, report, set(everywhere(bench, GONE, views=True)))
 
 
 def erase(bench: Bench, tenant: str = GONE, **options: Any) -> erasure.Report:
@@ -123,20 +164,23 @@ def beside(bench: Bench) -> None:
         api_keys.create(bench.store, name="gateway", tenants=tenants, scopes=["write"])
 
 
-def tables(bench: Bench) -> list[str]:
+def tables(bench: Bench, views: bool) -> list[str]:
+    """Tables with rows, and views."""
     return [
         name
         for (name,) in bench.rows(
-            "SELECT name FROM system.tables "
-            "WHERE database = currentDatabase() AND engine != 'MaterializedView'"
+            "SELECT name FROM system.tables WHERE database = currentDatabase() AND "
+            f"if(engine = 'View', {views}, engine != 'MaterializedView' AND ifNull(total_rows, 1) > 0)"
         )
     ]
 
 
-def everywhere(bench: Bench, text: str) -> list[str]:
-    """Tables, views and keys in which a text stands, told from their whole contents."""
+def everywhere(bench: Bench, text: str, *, views: bool = False) -> list[str]:
+    """Tables and keys in which a text stands, told from their whole contents; and views, which have what
+    they show from tables, where a test is about them.
+    """
     found = []
-    for table in tables(bench):
+    for table in tables(bench, views):
         if text.encode() in bench.store.raw_query(f"SELECT * FROM `{table}`", fmt="TSVRaw"):
             found.append(table)
     for key in bench.queue.scan_iter():
@@ -154,36 +198,23 @@ def figures(bench: Bench, source: str, tenant: str) -> tuple[Any, ...]:
     )
 
 
-def test_a_tenant_is_gone_from_everywhere(bench: Bench, clickhouse: ClickHouse) -> None:
-    traffic(bench)
-    beside(bench)
-    assert set(everywhere(bench, GONE)) > {
-        "llm_traces",
-        "llm_kpi_1min",
-        "llm_kpi_1d",
-        "kpi_hourly",
-        "api_keys",
-    }
-    report = erase(bench)
-    assert report.complete
-    assert everywhere(bench, GONE) == []
-    assert erasure.find(bench.settings, GONE).places == {}
-    found = {place.name: place.found for place in report.places}
-    assert found["llm_traces.tenant_id"] == 6
-    assert found["llm_payloads.tenant_id"] == 6
-    assert found["ingest_rejects.payload"] == 1
-    assert report.elsewhere == {}
+def test_a_tenant_is_gone_from_everywhere(erased: Erased, clickhouse: ClickHouse) -> None:
+    assert erased.before > {"llm_traces", "llm_kpi_1min", "llm_kpi_1d", "kpi_hourly", "api_keys"}
+    assert erased.report.complete
+    assert erased.after == set()
+    assert erasure.find(erased.bench.settings, GONE).places == {}
+    assert erased.found["llm_traces.tenant_id"] == 6
+    assert erased.found["llm_payloads.tenant_id"] == 6
+    assert erased.found["ingest_rejects.payload"] == 1
+    assert erased.report.elsewhere == {}
     # What the store keeps of the statements beside the data does not tell either.
     kept = [file.read_text() for file in clickhouse.data_dir.rglob("mutation_*.txt")]
     assert not any(GONE in text for text in kept)
 
 
-def test_other_tenants_keep_what_is_theirs(bench: Bench) -> None:
-    traffic(bench)
-    beside(bench)
-    sources = ("llm_traces", "llm_kpi_1min", "llm_kpi_1h", "llm_kpi_1d")
-    assert erase(bench).complete
-    for source in sources:
+def test_other_tenants_keep_what_is_theirs(erased: Erased) -> None:
+    bench = erased.bench
+    for source in ("llm_traces", "llm_kpi_1min", "llm_kpi_1h", "llm_kpi_1d"):
         assert figures(bench, source, STAYS) == (6, 6 * COST, 60_000), source
         assert figures(bench, source, "assay") == (1, COST, 10_000), source
         assert figures(bench, source, GONE)[0] == 0, source
@@ -204,9 +235,8 @@ def test_other_tenants_keep_what_is_theirs(bench: Bench) -> None:
     assert sorted(sorted(key.tenants or ()) for key in api_keys.read_all(bench.store)) == [[STAYS], [STAYS]]
 
 
-def test_it_is_on_record_without_the_id(bench: Bench) -> None:
-    traffic(bench)
-    report = erase(bench)
+def test_it_is_on_record_without_the_id(erased: Erased) -> None:
+    bench, report = erased.bench, erased.report
     rows = bench.rows(
         "SELECT erasure_id, event, actor, reason, tenant_sha256 FROM erasures ORDER BY occurred_at"
     )
@@ -345,6 +375,24 @@ def test_interrupted_and_repeated(bench: Bench, monkeypatch: pytest.MonkeyPatch)
     # Records that carry no tenant went by the traces that the first attempt had collected.
     assert bench.rows("SELECT trace_id FROM human_labels") == [("s0",)]
     assert figures(bench, "llm_kpi_1d", STAYS) == (6, 6 * COST, 60_000)
+
+
+def test_traces_that_others_have_too_are_not_collected(bench: Bench) -> None:
+    """Also not if they are somebody else's only since an attempt that died."""
+
+    def collected() -> list[tuple[Any, ...]]:
+        Erasure(bench.store, GONE, erasure_id="e", reason="", actor="").remember()
+        return bench.rows(f"SELECT kind, value FROM erasure_{digest(GONE)[:16]} FINAL ORDER BY ALL")
+
+    def store(table: str, tenant: str, trace: str, **more: str) -> None:
+        insert(bench.store, table, {"tenant_id": tenant, "trace_id": trace, "timestamp": NOW, **more})
+
+    store("llm_traces", GONE, "own", user_id="anna")
+    store("llm_traces", GONE, "shared")
+    store("llm_payloads", STAYS, "shared")
+    assert collected() == [("trace_id", "own"), ("user_id", "anna")]
+    store("llm_payloads", STAYS, "own")
+    assert collected() == [("user_id", "anna")]
 
 
 def cli(bench: Bench, monkeypatch: pytest.MonkeyPatch, *arguments: str, typed: str = "") -> Any:
