@@ -26,6 +26,8 @@ class Format(StrEnum):
 
 
 _FORMATS: Final = {Format.CSV: "CSVWithNames", Format.PARQUET: "Parquet"}
+# As FOCUS and spreadsheets have it: moments in ISO 8601, an empty cell where nothing is known (`\N` is text).
+_CSV: Final = {"date_time_output_format": "iso", "format_csv_null_representation": ""}
 
 # Ordered, so that the same month is the same file.
 _CHARGEBACK: Final = "SELECT * FROM chargeback_monthly WHERE month = {month:Date} ORDER BY tenant_id"
@@ -82,7 +84,9 @@ def _export(query: str, month: date, as_format: Format, file: Path | None) -> No
         raise typer.BadParameter("Parquet is not for a terminal: name a file with --file")
     try:
         with connect(load_settings()) as client:
-            content = client.raw_query(query, parameters={"month": month}, fmt=_FORMATS[as_format])
+            content = client.raw_query(
+                query, parameters={"month": month}, settings=dict(_CSV), fmt=_FORMATS[as_format]
+            )
         if file is None:
             sys.stdout.buffer.write(content)
         else:

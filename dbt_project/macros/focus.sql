@@ -24,11 +24,14 @@ select
     assumeNotNull(item.4) as billed,
     toNullable(billed) as listed,
     billed as effective,
-    toNullable(toDecimal128(item.2, 0)) as quantity,
+    toNullable(toDecimal128(item.2, 12)) as quantity,
     item.3 as unit_price,
+    'Tokens' as unit,
     item.1 as meter,
     '' as contract_id,
-    '' as status
+    '' as status,
+    cast(null as Nullable(Decimal(38, 12))) as committed,
+    '' as committed_unit
 from (
 
     select
@@ -81,12 +84,13 @@ from (
 {%- endmacro -%}
 
 {#- Provisioned capacity: what was bought, the usage that it served, what was left unused. The purchase is what is billed; -#}
-{#- the other two bear its cost between them. -#}
+{#- the other two bear its cost between them. A commitment is counted in tokens; where nobody said how many the capacity -#}
+{#- serves, in months of it. -#}
 {%- macro focus_provisioned(usage, months) -%}
 select
     day,
     day + 1,
-    month,
+    usage.month,
     toString(usage.provider),
     toString(usage.model),
     toString(usage.pricing_tier),
@@ -95,14 +99,33 @@ select
     toDecimal128(0, 12),
     sum(usage.list_usd),
     sum(usage.effective_usd),
-    toNullable(toDecimal128(sum(usage.tokens), 0)),
+    toNullable(toDecimal128(sum(usage.tokens), 12)),
     cast(null as Nullable(Decimal(38, 12))),
     'Tokens',
+    'Tokens',
     usage.contract_id,
-    'Used'
+    'Used',
+    toNullable(
+        if(
+            isNull(months.capacity_tokens),
+            {{ share_of_month('sum(usage.effective_usd)', 'months.amount_usd') }},
+            toDecimal128(sum(usage.tokens), 12)
+        )
+    ),
+    {{ committed_unit('months.capacity_tokens') }}
 from {{ usage }} as usage
+inner join {{ months }} as months on usage.contract_id = months.contract_id and usage.month = months.month
 group by
-    day, month, usage.provider, usage.model, usage.pricing_tier, usage.tenant_id, usage.contract_id, usage.is_priced
+    day,
+    usage.month,
+    usage.provider,
+    usage.model,
+    usage.pricing_tier,
+    usage.tenant_id,
+    usage.contract_id,
+    usage.is_priced,
+    months.capacity_tokens,
+    months.amount_usd
 
 union all
 
@@ -118,11 +141,14 @@ select
     months.amount_usd,
     toNullable(months.amount_usd),
     toDecimal128(0, 12),
-    toNullable(toDecimal128(1, 0)),
+    toNullable(toDecimal128(1, 12)),
     toNullable(months.amount_usd),
+    'Months',
     'Provisioned Throughput',
     months.contract_id,
-    ''
+    '',
+    toNullable(toDecimal128(ifNull(months.capacity_tokens, 1), 12)),
+    {{ committed_unit('months.capacity_tokens') }}
 from {{ months }} as months
 
 union all
@@ -139,16 +165,39 @@ select
     toDecimal128(0, 12),
     toNullable(toDecimal128(0, 12)),
     months.unused_usd,
-    cast(null as Nullable(Decimal(38, 0))),
+    toNullable(
+        if(
+            isNull(months.capacity_tokens),
+            {{ share_of_month('months.unused_usd', 'months.amount_usd') }},
+            toDecimal128(greatest(ifNull(months.capacity_tokens, 0) - months.used_tokens, 0), 12)
+        )
+    ) as left_over,
     cast(null as Nullable(Decimal(38, 12))),
+    {{ committed_unit('months.capacity_tokens') }},
     'Unused Capacity',
     months.contract_id,
-    'Unused'
+    'Unused',
+    left_over,
+    {{ committed_unit('months.capacity_tokens') }}
 from {{ months }} as months
 where months.unused_usd > 0
 {%- endmacro -%}
 
-{#- What credits paid: below zero, beside the usage whose cost it leaves as it was. -#}
+{%- macro committed_unit(capacity) -%}
+if(isNull({{ capacity }}), 'Months', 'Tokens')
+{%- endmacro -%}
+
+{#- Half to even at the last of 12 places; nothing of a capacity that costs nothing. -#}
+{%- macro share_of_month(part, amount) -%}
+if(
+    {{ amount }} = 0,
+    toDecimal128(0, 12),
+    toDecimal128(roundBankers(toDecimal256({{ part }}, 30) / nullIf(toDecimal256({{ amount }}, 12), 0), 12), 12)
+)
+{%- endmacro -%}
+
+{#- What credits paid: below zero, beside the usage whose cost it leaves as it was. FOCUS has them at list cost, too, by -#}
+{#- what is billed: they are a price of nothing. -#}
 {%- macro focus_credits(uses) -%}
 select
     day,
@@ -159,13 +208,16 @@ select
     toString(uses.pricing_tier),
     toString(uses.tenant_id),
     'Credit',
-    -sum(uses.used_usd),
-    toNullable(toDecimal128(0, 12)),
-    -sum(uses.used_usd),
-    cast(null as Nullable(Decimal(38, 0))),
+    -sum(uses.used_usd) as paid,
+    toNullable(paid),
+    paid,
     cast(null as Nullable(Decimal(38, 12))),
+    cast(null as Nullable(Decimal(38, 12))),
+    '',
     'Credit',
     uses.contract_id,
+    '',
+    cast(null as Nullable(Decimal(38, 12))),
     ''
 from {{ uses }} as uses
 group by day, month, uses.provider, uses.model, uses.pricing_tier, uses.tenant_id, uses.contract_id
@@ -273,11 +325,12 @@ select
     if(has_commitment, 'Usage', null) as CommitmentDiscountCategory,
     if(has_commitment, contract_id, null) as CommitmentDiscountId,
     if(has_commitment, noted_source, null) as CommitmentDiscountName,
-    if(has_commitment and status = 'Used', quantity, null) as CommitmentDiscountQuantity,
+    committed as CommitmentDiscountQuantity,
     nullIf(status, '') as CommitmentDiscountStatus,
     if(has_commitment, 'Provisioned Throughput', null) as CommitmentDiscountType,
-    if(has_commitment and status = 'Used', 'Tokens', null) as CommitmentDiscountUnit,
-    if(category = 'Usage', quantity, null) as ConsumedQuantity,
+    nullIf(committed_unit, '') as CommitmentDiscountUnit,
+    -- What was not used was not consumed.
+    if(category = 'Usage' and status != 'Unused', quantity, null) as ConsumedQuantity,
     if(isNull(ConsumedQuantity), null, 'Tokens') as ConsumedUnit,
     listed as ContractedCost,
     unit_price as ContractedUnitPrice,
@@ -287,7 +340,7 @@ select
     unit_price as ListUnitPrice,
     multiIf(category = 'Credit', null, status != '', 'Committed', 'Standard') as PricingCategory,
     quantity as PricingQuantity,
-    multiIf(isNull(quantity), null, category = 'Purchase', 'Months', 'Tokens') as PricingUnit,
+    nullIf(unit, '') as PricingUnit,
     billed_by as ProviderName,
     billed_by as PublisherName,
     cast(null as Nullable(String)) as RegionId,

@@ -209,6 +209,9 @@ def test_focus_bills_the_purchase_and_spreads_it_over_the_tokens(example: Settin
     }
     (unused,) = [r for r in october if r["CommitmentDiscountStatus"] == "Unused"]
     assert (unused["BilledCost"], unused["EffectiveCost"], unused["ConsumedQuantity"]) == (0, 310, None)
+    # All that was bought is used or left: 2 × 1,000 tokens × 60 × 24 × 31.
+    quantity = [r["CommitmentDiscountQuantity"] for r in (purchase, unused, *served.values())]
+    assert quantity == [89_280_000, 44_640_000, 33_480_000, 11_160_000]
     assert {r["CommitmentDiscountId"] for r in (purchase, unused, *served.values())} == {"ptu-1"}
     credits = {
         (r["SubAccountId"], r["x_CreditId"]): r["BilledCost"]
@@ -221,12 +224,61 @@ def test_focus_bills_the_purchase_and_spreads_it_over_the_tokens(example: Settin
         ("org_1", "later"): -225,
         ("org_2", "later"): -75,
     }
+    for row in october:
+        conforms(row)
     # A credit leaves what the usage cost as it was.
     mini = [r for r in october if r["ResourceId"] == "gpt-4o-mini" and r["ChargeCategory"] == "Usage"]
     assert sum(r["ContractedCost"] for r in mini) == sum(r["BilledCost"] for r in mini) == 400
     assert {r["x_BilledCostReporting"] for r in mini if r["SubAccountId"] == "org_1"} == {
         300 * Decimal("0.92")
     }
+
+
+def test_focus_counts_a_capacity_of_unknown_size_in_months(built: Settings) -> None:
+    contracts = [contract("ptu", "provisioned", 300, model="gpt-4o", per="month")]
+    insert(built, "provider_contracts", contracts)
+    insert(built, "llm_traces", [used("a", "gpt-4o", 1, OCTOBER)])
+    found = rows(built, "SELECT * FROM focus_charges WHERE BillingPeriodStart < '2025-12-01'")
+    shares = {
+        (r["BillingPeriodStart"].month, r["ChargeCategory"], r["CommitmentDiscountStatus"]): (
+            r["CommitmentDiscountQuantity"],
+            r["CommitmentDiscountUnit"],
+        )
+        for r in found
+    }
+    assert shares == {
+        (10, "Purchase", None): (1, "Months"),
+        (10, "Usage", "Used"): (1, "Months"),
+        (11, "Purchase", None): (1, "Months"),
+        (11, "Usage", "Unused"): (1, "Months"),
+    }
+    for row in found:
+        conforms(row)
+
+
+def conforms(row: dict[str, Any]) -> None:
+    """The rules of FOCUS 1.2 on what may be NULL and what belongs together."""
+    category, status = row["ChargeCategory"], row["CommitmentDiscountStatus"]
+    for name in ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost", "ChargeDescription"):
+        assert row[name] is not None
+    assert (row["PricingQuantity"] is None) == (row["PricingUnit"] is None) == (category == "Credit")
+    assert (row["ConsumedQuantity"] is None) == (row["ConsumedUnit"] is None)
+    assert (row["ConsumedQuantity"] is None) == (category != "Usage" or status == "Unused")
+    assert (row["PricingCategory"] is None) == (row["SkuPriceId"] is None) == (category == "Credit")
+    for price, amount in (("ListUnitPrice", "ListCost"), ("ContractedUnitPrice", "ContractedCost")):
+        if row[price] is not None:
+            assert row[price] * row["PricingQuantity"] == row[amount]
+    if category == "Credit":
+        assert row["ListCost"] == row["ContractedCost"] == row["BilledCost"]
+    committed = row["CommitmentDiscountId"] is not None
+    assert (status is not None) == (committed and category == "Usage")
+    assert (
+        committed
+        == (row["CommitmentDiscountQuantity"] is not None)
+        == (row["CommitmentDiscountUnit"] is not None)
+    )
+    assert not committed or row["CommitmentDiscountQuantity"] > 0
+    assert row["ChargePeriodStart"] < row["ChargePeriodEnd"] <= row["BillingPeriodEnd"]
 
 
 def test_an_invoice_is_compared_after_credits_and_with_its_capacity(example: Settings) -> None:

@@ -71,6 +71,9 @@ def test_focus_adds_up_to_the_spend_class_by_class(october: None) -> None:
         "Cache Write Tokens (1 hour)",
         "Output Tokens",
     }
+    # What is not known is empty, and moments are as the specification writes them.
+    assert {r["RegionId"] for r in rows} == {""}
+    assert {r["BillingPeriodEnd"] for r in rows} == {"2025-11-01T00:00:00Z"}
     for row in rows:
         quantity, price = Decimal(row["PricingQuantity"]), Decimal(row["ContractedUnitPrice"])
         assert quantity * price == Decimal(row["ContractedCost"]) == Decimal(row["BilledCost"])
