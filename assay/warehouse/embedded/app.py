@@ -134,9 +134,7 @@ class Server:
         # As long as nothing is sent, only this notices that the client has gone.
         watcher = asyncio.create_task(_stop_without_client(request, run)) if statement.reads else None
         try:
-            await anyio.to_thread.run_sync(run.open)
-            first = await anyio.to_thread.run_sync(run.next)
-            second = b"" if not first else await anyio.to_thread.run_sync(run.next)
+            head, more = await anyio.to_thread.run_sync(run.start)
         except BaseException:
             await self._finish(run, began)
             raise
@@ -149,12 +147,12 @@ class Server:
         encoder = _encoder(request)
         if encoder is not None:
             headers["Content-Encoding"] = encoder[0]
-        if second:
+        if more:
             tag = headers["X-ClickHouse-Exception-Tag"] = secrets.token_hex(8)
-            body = self._stream(run, first + second, None if encoder is None else encoder[1], tag, began)
+            body = self._stream(run, head, None if encoder is None else encoder[1], tag, began)
             return StreamingResponse(body, headers=headers)
         await self._finish(run, began)
-        content = first if encoder is None else encoder[1].compress(first) + encoder[1].flush()
+        content = head if encoder is None else encoder[1].compress(head) + encoder[1].flush()
         return Response(content, headers=headers)
 
     async def _stream(
@@ -191,8 +189,9 @@ class Server:
         self._running.inc()
 
     async def _finish(self, run: _Run, began: int) -> None:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(run.close)
+        if not run.over:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(run.close)
         self._slots.release_on_behalf_of(run)
         self._running.dec()
         self._seconds.inc((time.perf_counter_ns() - began) / 1e9)
@@ -248,10 +247,19 @@ class _Run:
         self._statement = statement
         self._stack = ExitStack()
         self._pieces: Iterator[bytes] = iter(())
+        self.over = False
 
-    def open(self) -> None:
+    def start(self) -> tuple[bytes, bool]:
+        """Run it up to the second piece of its answer: what there is, and whether more may come. Most answers
+        are one piece; for these, this call is all, as one change of threads costs as much as a small query.
+        """
         self.answer = self._stack.enter_context(self._engine.run(self._statement))
         self._pieces = self.answer.chunks()
+        first = self.next()
+        second = self.next() if first else b""
+        if not second:
+            self.close()
+        return first + second, bool(second)
 
     def next(self) -> bytes:
         """The next piece of the answer; empty at its end."""
@@ -263,6 +271,7 @@ class _Run:
 
     def close(self) -> None:
         self._stack.close()
+        self.over = True
 
 
 async def _stop_without_client(request: Request, run: _Run) -> None:
