@@ -77,7 +77,7 @@ class Staging:
                 f"SELECT {columns} FROM ({view.over(self._of(view.source))})",
                 settings=_INSERT,
             )
-        self._one_part_each()
+        _one_part_each(self._client, [staged.name for staged in self.tables.values()])
         self._filled = self._fingerprint(f"{raw.sql} WHERE sign = -1", change)
         return self._filled[0]
 
@@ -101,15 +101,6 @@ class Staging:
         ).result_rows
         return int(count), int(fingerprint)
 
-    def _one_part_each(self) -> None:
-        """Merge what large corrections left in several parts: a partition moves as one part or not at all."""
-        for table, partition in self._client.query(
-            "SELECT table, partition_id FROM system.parts WHERE database = currentDatabase() AND active "
-            "AND table IN {names:Array(String)} GROUP BY table, partition_id HAVING count() > 1",
-            parameters={"names": [staged.name for staged in self.tables.values()]},
-        ).result_rows:
-            self._client.command(f"OPTIMIZE TABLE `{table}` PARTITION ID '{partition}' FINAL")
-
 
 @contextmanager
 def given(
@@ -124,6 +115,47 @@ def given(
         yield name
     finally:
         client.command(f"DROP TABLE IF EXISTS {name}")
+
+
+def conform(client: Client, name: str, target: Table) -> None:
+    """Make a staging table like its target again, with the rows that it has.
+
+    Between a crash and whoever finishes what it cut off, a migration or a retention file may alter the
+    target, and parts only move between tables of one structure and one storage policy. A column that the
+    target has got meanwhile gets its default, as it does in the rows that are corrected.
+
+    Args:
+        client: of the store.
+        name: of the staging table.
+        target: where its parts belong.
+    """
+    is_alike = (
+        "SELECT uniqExact(substring(create_table_query, position(create_table_query, '('))) = 1 "
+        "FROM system.tables WHERE (database, name) IN {tables:Array(Tuple(String, String))}"
+    )
+    tables = [
+        (target.database, target.name),
+        (str(client.query("SELECT currentDatabase()").result_rows[0][0]), name),
+    ]
+    if client.query(is_alike, parameters={"tables": tables}).result_rows[0][0]:
+        return
+    columns = ", ".join(
+        f"`{column}`"
+        for (column,) in client.query(
+            "SELECT name FROM system.columns "
+            "WHERE (database, table) IN {tables:Array(Tuple(String, String))} "
+            "AND default_kind NOT IN ('MATERIALIZED', 'ALIAS') "
+            "GROUP BY name HAVING count() = 2 ORDER BY name",
+            parameters={"tables": tables},
+        ).result_rows
+    )
+    # Cut off here it is done again; the names are those of the staging, with which they are dropped.
+    anew, before = f"{name}~anew", f"{name}~before"
+    client.command(f"DROP TABLE IF EXISTS `{anew}` SYNC")
+    client.command(f"CREATE TABLE `{anew}` AS {target.sql}")
+    client.command(f"INSERT INTO `{anew}` ({columns}) SELECT {columns} FROM `{name}`", settings=_PAIRS)
+    _one_part_each(client, [anew])
+    client.command(f"RENAME TABLE `{name}` TO `{before}`, `{anew}` TO `{name}`")
 
 
 def drop(client: Client, name: str) -> None:
@@ -147,6 +179,16 @@ def drop_left_over(client: Client, *, after_s: int = 86_400) -> None:
         "AND metadata_modification_time <= now() - toIntervalSecond({after_s:UInt32})))",
         {"after_s": after_s},
     )
+
+
+def _one_part_each(client: Client, names: Sequence[str]) -> None:
+    """Merge what large corrections left in several parts: a partition moves as one part or not at all."""
+    for table, partition in client.query(
+        "SELECT table, partition_id FROM system.parts WHERE database = currentDatabase() AND active "
+        "AND table IN {names:Array(String)} GROUP BY table, partition_id HAVING count() > 1",
+        parameters={"names": list(names)},
+    ).result_rows:
+        client.command(f"OPTIMIZE TABLE `{table}` PARTITION ID '{partition}' FINAL")
 
 
 def _drop(client: Client, condition: str, parameters: dict[str, Any]) -> None:

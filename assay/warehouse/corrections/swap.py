@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from clickhouse_connect.driver.client import Client
 
-from assay.warehouse.corrections.staging import Staging
+from assay.warehouse.corrections.staging import Staging, conform
 from assay.warehouse.corrections.views import Table
 
 _NO_BLOCK: Final = -1
@@ -64,16 +64,20 @@ def move(client: Client, moves: Sequence[Move]) -> None:
 
 
 def finish(client: Client, moves: Sequence[Move]) -> None:
-    """Move what a crash left staged, but for what it left in both places."""
+    """Move what a crash left staged, but for what it left in both places, into tables as they are by now."""
     left = set(_staged(client, [one.staging for one in moves]))
     blocks = _highest_blocks(client, [Table(one.database, one.table) for one in moves])
+    waiting = []
     for one in moves:
         if (one.staging, one.partition_id) not in left:
             continue
         if blocks.get((Table(one.database, one.table), one.partition_id), _NO_BLOCK) > one.after_block:
             client.command(f"ALTER TABLE `{one.staging}` DROP PARTITION ID '{one.partition_id}'")
         else:
-            move(client, [one])
+            waiting.append(one)
+    for name, target in {one.staging: Table(one.database, one.table) for one in waiting}.items():
+        conform(client, name, target)
+    move(client, waiting)
 
 
 def _staged(client: Client, names: Iterable[str]) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from assay.warehouse import corrections
+from assay.warehouse import corrections, retention
 from assay.warehouse.corrections import staging
 
 MOVE = " MOVE PARTITION "
@@ -153,6 +153,33 @@ def test_killed_within_a_move(calls: Any) -> None:
         assert calls.assert_all_agree()[0][3] == calls.count // 2 * Decimal(price)
         assert calls.staging() == []
     assert at >= 6
+
+
+def test_what_was_altered_before_it_is_finished(calls: Any) -> None:
+    """By a migration, a new column of a rollup, a retention file: cut off before any move, and after each."""
+    alterations = {
+        "llm_traces": "ADD COLUMN IF NOT EXISTS note_{n} String DEFAULT 'none'",
+        "llm_kpi_1h": "ADD COLUMN IF NOT EXISTS extra_{n} SimpleAggregateFunction(sum, Int64) AFTER cost_usd",
+        "llm_kpi_1d": "MODIFY COLUMN request_count SimpleAggregateFunction(sum, Int64) COMMENT 'calls {n}'",
+        "llm_spend_15min": "ADD INDEX IF NOT EXISTS i_{n} cost_usd TYPE minmax",
+    }
+    for at in count(2):
+        price = f"{Decimal(at) / 100}"
+        try:
+            calls.reprice(f"altered_{at}", price, Dying(calls.client, at, arrives=False))
+        except ConnectionError as cut:
+            is_done = MOVE not in str(cut)
+        for table, alteration in alterations.items():
+            calls.client.command(f"ALTER TABLE {table} {alteration.format(n=at)}")
+        if at == 2:
+            assert "llm_traces" in retention.apply(calls.client, retention.load(None))
+        corrections.resume(calls.client)
+        assert calls.assert_all_agree()[0][3] == calls.count // 2 * Decimal(price)
+        assert calls.staging() == []
+        if is_done:
+            break
+    assert at > 7
+    assert calls.one("SELECT DISTINCT note_2 FROM llm_traces FINAL") == ("none",)
 
 
 def test_resumed_by_two_it_is_done_once(calls: Any) -> None:
