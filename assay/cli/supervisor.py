@@ -14,8 +14,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -24,6 +25,8 @@ import psutil
 _STABLE_S = 60.0
 _MAX_BACKOFF_S = 30.0
 _STOP_TIMEOUT_S = 15.0
+# How often a service that stops is looked at for what it starts meanwhile.
+_LOOK_S = 0.05
 _PR_SET_PDEATHSIG = 1
 
 
@@ -157,7 +160,7 @@ class Supervisor:
                 stderr=log,
                 env={**os.environ, **service.env},
                 start_new_session=True,
-                preexec_fn=die_with_parent,
+                preexec_fn=partial(die_with_parent, os.getpid()),
             )
         self._processes[service.name] = process
         self._on_change({name: p.pid for name, p in self._processes.items()})
@@ -172,29 +175,57 @@ class Supervisor:
         return "\n".join([f"The end of {path}:", *(f"    {line}" for line in lines)])
 
 
-def die_with_parent() -> None:
-    """In the child: be killed by the kernel if the supervisor is (Linux; elsewhere nothing does this)."""
+def die_with_parent(parent: int) -> None:
+    """In the child: be killed by the kernel if the supervisor is (Linux; elsewhere nothing does this).
+
+    Args:
+        parent: the supervisor's process id. If it is gone already, the kernel tells nobody any more.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def stop_tree(process: asyncio.subprocess.Process) -> None:
     """End a service and everything it started, gently first."""
+    # Some children leave the group (gRPC servers that Dagster starts): they are ended by pid. A child whose
+    # parent is gone is nobody's, so the tree is looked at as long as the service takes to stop.
     try:
-        tree = psutil.Process(process.pid).children(recursive=True)
+        service = {psutil.Process(process.pid)}
     except psutil.NoSuchProcess:
-        tree = []
+        service = set()
+    tree = _descendants(service)
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), _STOP_TIMEOUT_S)
+        ends = asyncio.ensure_future(process.wait())
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        while not ends.done() and time.monotonic() < deadline:
+            await asyncio.wait({ends}, timeout=_LOOK_S)
+            tree |= _descendants(service | tree)
     _kill_group(process.pid)
-    # Some children leave the group (gRPC servers that Dagster starts): they are ended by pid.
+    # What is stopped starts nothing more while the others are being killed.
+    found = tree
+    while found:
+        for child in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.suspend()
+        found = _descendants(found) - tree
+        tree |= found
     for child in tree:
         with contextlib.suppress(psutil.NoSuchProcess):
             child.kill()
     await process.wait()
+
+
+def _descendants(processes: Iterable[psutil.Process]) -> set[psutil.Process]:
+    """Everything that these have started and that still is theirs."""
+    found: set[psutil.Process] = set()
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.update(process.children(recursive=True))
+    return found
 
 
 def _kill_group(pid: int) -> None:

@@ -9,6 +9,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pandas as pd
@@ -175,8 +176,18 @@ def test_incident_opens_one_alert_reaches_the_webhook_and_the_screen(demo: Insta
     assert still["alert_id"] == alert["alert_id"]
 
 
+# The longest time without a heartbeat after which `assay status` calls a service (the judge) unhealthy.
+_HEARTBEAT_S = 60
+
+
 def test_every_service_is_healthy(demo: Instance) -> None:
-    state = demo.json("status", "--json")
-    assert state["healthy"], state
+    """On a machine with more to do than it can, one may be late for a moment: none stays so."""
+    state: dict[str, Any] = {}
+
+    def healthy() -> bool:
+        state.update(demo.json("status", "--json"))
+        return bool(state["healthy"])
+
+    demo.wait_for(healthy, "every service healthy", _HEARTBEAT_S)
     names = {service["name"] for service in state["services"]}
     assert {"clickhouse", "valkey", "collector", "writer", "judge", "dashboard"} <= names

@@ -43,8 +43,12 @@ def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 30) ->
         TimeoutError: it did not in time.
     """
     deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
+    while True:
+        # Asked before the condition: a machine that stood still has to look once more.
+        late = time.monotonic() > deadline
+        if condition():
+            return
+        if late:
             raise TimeoutError(f"{what}: not within {timeout_s:.0f} s")
         time.sleep(0.05)
 

@@ -162,6 +162,45 @@ async def test_children_that_left_the_group_are_stopped_too(tmp_path: Path) -> N
     await until(lambda: gone(child))
 
 
+async def test_what_a_service_starts_while_it_stops_is_stopped_too(tmp_path: Path) -> None:
+    noted = tmp_path / "pid"
+    stops = FAMILY.replace("time.sleep(300)", "time.sleep(0.5)")
+    code = (
+        "import signal, sys, time\n"
+        f"signal.signal(signal.SIGTERM, lambda *_: (exec({stops!r}, globals()), sys.exit()))\n"
+        "open(sys.argv[2], 'w').close()\n"
+        "while True: time.sleep(1)"
+    )
+    ready = tmp_path / "ready"
+    watched = Watched(tmp_path, service("late", code, str(noted), str(ready), ready=when(ready)))
+    await watched.supervisor.start()
+    await watched.supervisor.stop()
+    child = int(noted.read_text())
+    await until(lambda: gone(child))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent is gone")
+def test_a_service_whose_supervisor_is_gone_before_it_begins_does_not_begin(tmp_path: Path) -> None:
+    noted, lives = tmp_path / "pid", tmp_path / "lives"
+    code = f"""
+import os, time
+from pathlib import Path
+from assay.cli.supervisor import die_with_parent
+parent = os.getpid()
+if os.fork() == 0:
+    while os.getppid() == parent:
+        time.sleep(0.01)
+    Path({str(noted)!r}).write_text(str(os.getpid()))
+    die_with_parent(parent)
+    Path({str(lives)!r}).touch()
+    time.sleep(300)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    wait_for(lambda: noted.exists() and noted.read_text() != "", "the service's pid")
+    wait_for(lambda: gone(int(noted.read_text())), "the service's end")
+    assert not lives.exists()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent is gone")
 def test_nothing_is_left_when_the_supervisor_is_killed(tmp_path: Path) -> None:
     noted = tmp_path / "pid"
