@@ -85,7 +85,7 @@ def main() -> None:
                     )
                     wanted, minutes = block(hashes, numbers, day, options.stored)
                     began = time.perf_counter()
-                    known = asked.known_identities(wanted, minutes)
+                    known = asked.known_identities(["span"], wanted, minutes)
                     milliseconds.append(1000 * (time.perf_counter() - began))
                     if len(known["span"]) != len(numbers):
                         raise SystemExit(f"found {len(known['span'])} of {len(numbers)} stored identities")

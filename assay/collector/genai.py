@@ -31,6 +31,7 @@ TEXT_FIELDS: Final[dict[str, Names]] = {
         "llm.request.model",
     ),
     "response_model": ("gen_ai.response.model", "llm.response.model_name", "llm.response.model"),
+    "response_id": ("assay.response_id", "gen_ai.response.id", "ai.response.id"),
     "provider": (
         "assay.provider",
         "gen_ai.provider.name",
@@ -206,6 +207,9 @@ CONTEXT: Final[Names] = ("gen_ai.retrieval.documents",)
 
 # What was asked for, as a JSON object: OpenInference leaves a failed call's model there alone.
 PARAMETERS: Final = "llm.invocation_parameters"
+
+# What was answered, whole, as a JSON object: OpenInference leaves the response's id there alone.
+RESPONSE: Final = "output.value"
 
 # -- what kind of span it is ---------------------------------------------------------------------------------
 

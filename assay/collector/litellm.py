@@ -8,6 +8,7 @@ from typing import Any, Final
 from assay.collector import gateway
 from assay.collector.gateway import Entry, Sender
 from assay.collector.messages import MAX_TEXT, plain
+from assay.collector.spans import response_id
 from assay.collector.usage import UnreadableError, tokens_of
 from assay.contracts.records import Tokens
 
@@ -90,6 +91,8 @@ def read(entry: Entry, sender: Sender) -> list[dict[str, Any]]:
         ),
         "model": entry.text("model", "model_group").removeprefix(f"{provider}/"),
         "response_model": entry.text("response/model"),
+        # Where the provider gave none, `id` is LiteLLM's, and the same in all that LiteLLM logs of the call.
+        "response_id": "" if failed else response_id(entry.text("response/id", "id")),
         "provider": gateway.provider(provider),
         "pricing_tier": gateway.pricing_tier(
             entry.text("metadata/usage_object/service_tier", "response/service_tier")

@@ -20,6 +20,7 @@ from assay.collector.otlp import Attributes, BadSpan, OtlpSpan, Value
 from assay.collector.reasons import Reason, explain
 from assay.collector.usage import UnreadableError
 from assay.collector.values import Picked, pick, usage
+from assay.contracts.fields import MAX_RESPONSE_ID
 from assay.contracts.records import Record, Span
 from assay.pricing import providers
 
@@ -143,6 +144,7 @@ def _fields(
     if version := _template(picked) or resource.text("template_version"):
         fields["prompt_template_version"] = version
     _normalise(fields, picked)
+    fields["response_id"] = response_id(fields.get("response_id", "") or _answered(span))
     fields["status"] = _status(span, picked, fields.get("error_type", ""))
     if units := _units(picked):
         fields["units"] = units
@@ -181,6 +183,28 @@ def _units(picked: Picked) -> dict[str, Decimal]:
             ) from None
         found[name.removeprefix(genai.UNITS)] = count
     return found
+
+
+class _Answer(msgspec.Struct):
+    """What tells a provider's response from JSON that a model wrote."""
+
+    id: str
+    model: str
+    usage: msgspec.Raw
+
+
+_answer: Final = msgspec.json.Decoder(_Answer)
+
+
+def _answered(span: OtlpSpan) -> str:
+    """The id of the response that stands whole in a span, as JSON text: OpenInference has it there alone."""
+    text = span.attributes.get(genai.RESPONSE)
+    if isinstance(text, str) and text.startswith("{"):
+        try:
+            return _answer.decode(text).id.strip()
+        except (msgspec.MsgspecError, RecursionError):
+            return ""
+    return ""
 
 
 def _asked_for(span: OtlpSpan) -> str:
@@ -242,6 +266,12 @@ def _normalise(fields: dict[str, Any], picked: Picked) -> None:
     if "error_type" in fields:
         # Some write the class itself, some its name.
         fields["error_type"] = fields["error_type"].removeprefix("<class '").removesuffix("'>")[:256]
+
+
+def response_id(text: str) -> str:
+    """The provider's id of its response. One that is too long is unknown: no reason to refuse a call, and
+    the part in which it differs from others may be at its end."""
+    return text if len(text) <= MAX_RESPONSE_ID else ""
 
 
 def _first(text: str) -> str:

@@ -10,6 +10,9 @@ from msgspec import Meta
 
 # Longer ids are not ids: the longest in the field (W3C trace ids, UUIDs, provider request ids) are shorter.
 Id = Annotated[str, Meta(min_length=1, max_length=256)]
+# Providers' ids of responses have up to 60 characters; gateways wrap theirs around them (LiteLLM: 250).
+MAX_RESPONSE_ID = 512
+ResponseId = Annotated[str, Meta(max_length=MAX_RESPONSE_ID)]
 # Dimensions are stored with a dictionary per part, so they have to stay short and few.
 Dimension = Annotated[str, Meta(max_length=256)]
 Name = Annotated[str, Meta(min_length=1, max_length=256)]

@@ -17,6 +17,7 @@ from assay.contracts.fields import (
     Milliseconds,
     Name,
     Rate,
+    ResponseId,
     Share,
     Text,
     Timestamp,
@@ -98,6 +99,7 @@ class Span(Record):
     ttft_ms: Milliseconds | None = None
     parent_span_id: Annotated[str, Meta(max_length=256)] = ""
     response_model: Dimension = ""
+    response_id: ResponseId = ""
     provider: Dimension = ""
     pricing_tier: PricingTier = "standard"
     prompt_template_version: Dimension = ""

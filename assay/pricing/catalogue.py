@@ -6,7 +6,7 @@ kept for each stretch of time in which its rates do not change.
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Final
@@ -46,7 +46,7 @@ _CONTEXT: Final[dict[str, dict[str, str]]] = {
     # What the same call would cost without the capacity; what the capacity costs is a contract's.
     "provisioned": {},
 }
-_EPOCH: Final = date(1970, 1, 1)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS_PER_DAY: Final = 86_400
 
 
@@ -72,7 +72,7 @@ class Prices:
         self._days = np.unique(
             np.array(
                 [
-                    (c.start_date - _EPOCH).days
+                    (c.start_date - EPOCH.date()).days
                     for c in constraints
                     if isinstance(c, types.StartDateConstraint)
                 ],
@@ -112,6 +112,11 @@ class Prices:
         """How many stretches there are."""
         return (len(self._days) + 1) * (len(self._seconds) + 1)
 
+    @property
+    def days(self) -> list[datetime]:
+        """Noon of each first day of prices that hold for days, the earliest known first."""
+        return [EPOCH + timedelta(days=day, hours=12) for day in (0, *self._days.tolist())]
+
     def stretches(self, timestamp_us: Ints) -> Ints:
         """A number per call; calls with the same number have the same card."""
         seconds = timestamp_us // 1_000_000
@@ -128,7 +133,7 @@ class Prices:
         stretch = self.stretches(np.array([timestamp_us], np.int64))
         key = (int(stretch[0]), len(self._seconds))
         if key not in self._cards:
-            moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=timestamp_us)
+            moment = EPOCH + timedelta(microseconds=timestamp_us)
             self._cards[key] = _card(*self._found, self._tier, moment)
         return self._cards[key]
 

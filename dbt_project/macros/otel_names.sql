@@ -17,6 +17,7 @@
             'llm.response.model_name',
             'llm.response.model',
         ],
+        'response_id': ['assay.response_id', 'gen_ai.response.id', 'ai.response.id'],
         'provider': [
             'assay.provider',
             'gen_ai.provider.name',
@@ -291,6 +292,7 @@
             'prompt_template_version',
         ],
         'parameters': ['llm.invocation_parameters'],
+        'response': ['output.value'],
     },
 }) }}
 {%- endmacro -%}

@@ -30,10 +30,8 @@ ANTHROPIC_MODEL = "claude-sonnet-4-5"
 OPENAI_MODEL = "gpt-4o-mini"
 
 
-def call_anthropic(url: str, *, own_spans: bool) -> None:
-    client = anthropic.Anthropic(
-        base_url=url, api_key="key", max_retries=0, **({} if own_spans else {"open_telemetry": False})
-    )
+def call_anthropic(url: str) -> None:
+    client = anthropic.Anthropic(base_url=url, api_key="key", max_retries=0)
 
     def ask(question: str, *, stream: bool = False) -> object:
         return client.messages.create(
@@ -74,8 +72,7 @@ def main(name: str, url: str) -> None:
         module, instrumentor = instrumentation
         getattr(import_module(module), instrumentor)().instrument(tracer_provider=provider)
     if name.endswith("anthropic"):
-        # OpenLLMetry starts its spans apart from the client's, so that both would count.
-        call_anthropic(url, own_spans=name != "openllmetry-anthropic")
+        call_anthropic(url)
     else:
         call_openai(url)
     provider.shutdown()

@@ -1,7 +1,7 @@
 """An application that calls models through LiteLLM, its calls logged to the collector.
 
-``python -m tests.support.litellm_calls CALLBACK URL``: CALLBACK is ``generic_api`` or ``otel``, URL that of
-the providers' double. The collector is where ``OTEL_EXPORTER_OTLP_ENDPOINT`` says.
+``python -m tests.support.litellm_calls URL``: URL is that of the providers' double. Both callbacks,
+``generic_api`` and ``otel``, log every call. The collector is where ``OTEL_EXPORTER_OTLP_ENDPOINT`` says.
 """
 
 from __future__ import annotations
@@ -64,27 +64,23 @@ class Counting(CustomLogger):
         self.logged += 1
 
 
-async def main(callback: str, url: str) -> None:
+async def main(url: str) -> None:
     collector = os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"]
     counting = Counting()
-    if callback == "generic_api":
-        logger: CustomLogger = GenericAPILogger(endpoint=f"{collector}/v1/litellm")
-    else:
-        config = OpenTelemetryConfig(exporter="otlp_http", endpoint=f"{collector}/v1/traces")
-        logger = OpenTelemetry(config=config)
+    log = GenericAPILogger(endpoint=f"{collector}/v1/litellm")
+    config = OpenTelemetryConfig(exporter="otlp_http", endpoint=f"{collector}/v1/traces")
+    spans = OpenTelemetry(config=config)
     # The last to be told is the one that counts.
-    litellm.callbacks = [logger, counting]
+    litellm.callbacks = [log, spans, counting]
     await calls(url)
     for _ in range(200):
         if counting.logged == 3:
             break
         await asyncio.sleep(0.05)
     assert counting.logged == 3, counting.logged
-    if isinstance(logger, GenericAPILogger):
-        await logger.async_send_batch()
-    else:
-        # Exports what its batches still hold.
-        logger._tracer_provider.force_flush()  # type: ignore[attr-defined]
+    # Send what their batches still hold.
+    await log.async_send_batch()
+    spans._tracer_provider.force_flush()  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ CURRENT = {
     "gen_ai.provider.name": "anthropic",
     "gen_ai.request.model": "claude-sonnet-4-5",
     "gen_ai.response.model": "claude-sonnet-4-5-20250929",
+    # Too short to be taken for the same call in another trace.
+    "gen_ai.response.id": "msg_1",
     "gen_ai.usage.input_tokens": 10_000,
     "gen_ai.usage.output_tokens": 1_000,
     "gen_ai.usage.cache_read.input_tokens": 8_000,
@@ -50,6 +52,7 @@ OPENINFERENCE = {
     "llm.token_count.prompt_details.cache_read": 600,
     "tenant.id": "org_9",
     "metadata": '{"a": 1}',
+    "output.value": '{"id": "chatcmpl-7", "model": "gpt-4o-mini", "usage": null}',
 }
 FAILED = {**CURRENT, "error.type": "RateLimitError", "assay.pricing_tier": "batch"}
 UNREADABLE = {**CURRENT, "gen_ai.usage.input_tokens": "many"}

@@ -8,6 +8,7 @@ answered with 429.
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -43,7 +44,7 @@ Event = tuple[str, dict[str, Any]]
 def anthropic_message(model: str) -> dict[str, Any]:
     """The answer of ``POST /v1/messages``."""
     return {
-        "id": "msg_01",
+        "id": f"msg_01{secrets.token_hex(11)}",
         "type": "message",
         "role": "assistant",
         "model": model,
@@ -83,7 +84,7 @@ def openai_completion(model: str) -> dict[str, Any]:
     """The answer of ``POST /v1/chat/completions``."""
     message = {"role": "assistant", "content": "Paris.", "refusal": None}
     return {
-        "id": "chatcmpl-01",
+        "id": f"chatcmpl-{secrets.token_hex(15)}",
         "object": "chat.completion",
         "created": int(time.time()),
         "model": f"{model}-2024-07-18",
@@ -121,7 +122,7 @@ def openai_response(model: str) -> dict[str, Any]:
         "content": [text],
     }
     return {
-        "id": "resp_01",
+        "id": f"resp_{secrets.token_hex(25)}",
         "object": "response",
         "created_at": int(time.time()),
         "status": "completed",

@@ -40,6 +40,7 @@ def names() -> dict[str, dict[str, Any]]:
             "first_token": sorted(genai.FIRST_TOKEN_EVENTS),
             "from_resource": list(genai.FROM_RESOURCE),
             "parameters": [genai.PARAMETERS],
+            "response": [genai.RESPONSE],
         },
     }
 

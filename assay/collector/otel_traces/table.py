@@ -40,6 +40,14 @@ _COLUMNS: Final = {
     "Events.Name": ("Array(",),
     "Events.Attributes": ("Array(Map(",),
 }
+_MAP: Final = "Map(LowCardinality(String), String)"
+# Of an answer that is not wanted the id of the response alone (`assay.collector.spans`), under the name that
+# gives way to the others.
+_ANSWER: Final = "SpanAttributes[{response:String}]"
+_ANSWERED: Final = (
+    f"mapFilter((k, v) -> v != '', map({{response_id:String}}, if(JSONHas({_ANSWER}, 'model') "
+    f"AND JSONHas({_ANSWER}, 'usage'), JSONExtractString({_ANSWER}, 'id'), '')))::{_MAP}"
+)
 _KINDS: Final = {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}
 _STATUSES: Final = {"ok": 1, "error": 2}
 
@@ -157,6 +165,8 @@ class Table:
                 "prefixes": list(genai.TEXT_PREFIXES),
                 "labels": sorted(name for name in genai.LABELS if name.startswith(genai.TEXT_PREFIXES)),
                 "first_token": sorted(genai.FIRST_TOKEN_EVENTS),
+                "response": genai.RESPONSE,
+                "response_id": genai.TEXT_FIELDS["response_id"][-1],
             }
         found = self._client.query(
             f"SELECT _part, _part_offset, {_selected(text)} FROM `{self._database}`.`{self._table}` "
@@ -177,10 +187,13 @@ def _selected(text: bool) -> str:
         # Of the events those that time the first token: a stream may have thousands, with its text.
         wanted_event = "has({first_token:Array(String)}, event.1)"
         attributes = "map()::Map(String, String)"
+    spoken = f"mapFilter((k, v) -> NOT ({unwanted}), SpanAttributes)"
+    if not text:
+        spoken = f"mapUpdate({_ANSWERED}, {spoken}::{_MAP})"
     return (
         "TraceId, SpanId, ParentSpanId, SpanName, SpanKind, toUnixTimestamp64Nano(Timestamp), "
         "toInt64(Duration), StatusCode, ServiceName, ResourceAttributes, "
-        f"mapFilter((k, v) -> NOT ({unwanted}), SpanAttributes), "
+        f"{spoken}, "
         f"arrayFilter(event -> {wanted_event}, arrayMap((name, time, attributes) -> "
         f"(name, toUnixTimestamp64Nano(time), {attributes}), "
         "Events.Name, Events.Timestamp, Events.Attributes))"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from assay.collector.writer import arrow
 from assay.collector.writer.batch import Batch, Rows
-from assay.collector.writer.store import Store
 from assay.contracts.records import Evaluation, Feedback, Label, Outcome, Record, Span
 from assay.pricing.columns import Bools, Ints
 
 Hashes = NDArray[np.uint64]
+Minutes = NDArray[np.uint32]
 
 
 def digest(*parts: str) -> int:
@@ -73,7 +73,7 @@ class Identities:
     first: Bools
 
     @property
-    def minute(self) -> NDArray[np.uint32]:
+    def minute(self) -> Minutes:
         return (self.timestamp_us // 60_000_000 * 60).astype(np.uint32)
 
 
@@ -91,28 +91,40 @@ def identify_all(batch: Batch) -> dict[str, Identities]:
     return {kind: identify(kind, batch.kinds[kind]) for kind in KINDS if len(batch.kinds[kind])}
 
 
-def fresh(store: Store, identities: Sequence[Identities]) -> dict[str, Bools]:
-    """Which rows are stored neither before nor earlier in the block: one query for all kinds."""
-    if not identities:
-        return {}
-    known = store.known_identities(
-        np.concatenate([i.hashes for i in identities]), np.concatenate([i.minute for i in identities])
-    )
+def fresh(identities: Sequence[Identities], known: Mapping[str, Hashes]) -> dict[str, Bools]:
+    """Which rows are stored neither before nor earlier in the block.
+
+    Args:
+        identities: of the block.
+        known: which of them the store has, by kind.
+    """
     return {
         i.kind: i.first & ~np.isin(i.hashes, known.get(i.kind, np.zeros(0, np.uint64))) for i in identities
     }
 
 
-def table(identities: Sequence[tuple[Identities, Bools, Ints]]) -> pa.Table:
-    """Rows of ``ingest_identity``: of each kind those that are chosen, with their retention time."""
+class Mark(NamedTuple):
+    """Rows of ``ingest_identity`` of one kind.
+
+    Attributes:
+        minute: Unix seconds.
+        retention_us: from when each is to be kept.
+    """
+
+    kind: str
+    minute: Minutes
+    hashes: Hashes
+    retention_us: Ints
+
+
+def table(marks: Sequence[Mark]) -> pa.Table:
+    """The rows of all kinds."""
     return pa.table(
         {
-            "kind": arrow.labels([i.kind for i, chosen, _ in identities for _ in range(int(chosen.sum()))]),
-            "minute": np.concatenate([i.minute[chosen] for i, chosen, _ in identities]),
-            "hash": np.concatenate([i.hashes[chosen] for i, chosen, _ in identities]),
-            "retention_start": arrow.days(
-                np.concatenate([retention[chosen] for _, chosen, retention in identities])
-            ),
+            "kind": arrow.labels([mark.kind for mark in marks for _ in range(len(mark.hashes))]),
+            "minute": np.concatenate([mark.minute for mark in marks]),
+            "hash": np.concatenate([mark.hashes for mark in marks]),
+            "retention_start": arrow.days(np.concatenate([mark.retention_us for mark in marks])),
         }
     )
 

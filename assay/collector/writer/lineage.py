@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 from assay.collector.writer.store import Store, Stored
 from assay.contracts.records import Span
 
+# ``unbilled_reason`` of a span that repeats the usage of those inside it.
+PARENT: Final = "parent"
 # Tenant, trace and span: a tenant that knows another's ids must not reach into its traces.
 Key = tuple[str, int, int]
 
@@ -88,22 +91,27 @@ def corrections(store: Store, spans: Sequence[Stored]) -> pa.Table | None:
     rows = store.trace_rows(spans)
     if not rows.num_rows:
         return None
-    return pa.concat_tables([_with(rows, billed=True, sign=-1), _with(rows, billed=False, sign=1)])
+    return pa.concat_tables(
+        [_with(rows, billed=True, reason="", sign=-1), _with(rows, billed=False, reason=PARENT, sign=1)]
+    )
 
 
-def billed_only(store: Store, spans: Sequence[Stored]) -> list[Stored]:
-    """Of stored spans those that are billed now."""
+def billed_now(store: Store, spans: Sequence[Stored]) -> tuple[list[Stored], pa.Table | None]:
+    """Of stored spans those that are billed now, and their rows in no order; None where there are none."""
     if not spans:
-        return []
+        return [], None
     rows = store.trace_rows(spans)
     billed = rows.filter(pc.equal(rows["billed"], True))
+    if not billed.num_rows:
+        return [], None
     keys = {
         (tenant, trace_hash(trace), trace_hash(span))
         for tenant, trace, span in zip(
             *(billed[name].to_pylist() for name in ("tenant_id", "trace_id", "span_id")), strict=True
         )
     }
-    return [span for span in spans if (span.tenant_id, span.trace_hash, span.span_hash) in keys]
+    found = [span for span in spans if (span.tenant_id, span.trace_hash, span.span_hash) in keys]
+    return found, billed
 
 
 def _repeating(nodes: dict[Key, Node]) -> Iterable[Key]:
@@ -133,11 +141,11 @@ def _stored_nodes(stored: pa.Table) -> dict[Key, Node]:
     return nodes
 
 
-def _with(rows: pa.Table, *, billed: bool, sign: int) -> pa.Table:
-    count = rows.num_rows
-    rows = rows.set_column(
-        rows.schema.get_field_index("billed"), "billed", pa.array(np.full(count, billed), pa.bool_())
-    )
-    return rows.set_column(
-        rows.schema.get_field_index("sign"), "sign", pa.array(np.full(count, sign), pa.int8())
-    )
+def _with(rows: pa.Table, *, billed: bool, reason: str, sign: int) -> pa.Table:
+    for name, value in (
+        ("billed", pa.scalar(billed, pa.bool_())),
+        ("unbilled_reason", pa.scalar(reason, pa.string())),
+        ("sign", pa.scalar(sign, pa.int8())),
+    ):
+        rows = rows.set_column(rows.schema.get_field_index(name), name, pa.repeat(value, rows.num_rows))
+    return rows

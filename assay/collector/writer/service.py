@@ -19,7 +19,9 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exp
 
 from assay.collector.writer import lock
 from assay.collector.writer.batch import Batch, decode
-from assay.collector.writer.block import Block, Decision, Note, build, decide, recall
+from assay.collector.writer.block import Block
+from assay.collector.writer.build import build
+from assay.collector.writer.decision import Decision, Note, decide, recall
 from assay.collector.writer.intake import Intake
 from assay.collector.writer.keeper import Keeper, Status
 from assay.collector.writer.parking import Parking

@@ -11,6 +11,8 @@ import pyarrow as pa
 from assay.collector.redact import MARKER
 from assay.collector.writer import arrow
 from assay.collector.writer.batch import Entry
+from assay.collector.writer.lineage import PARENT
+from assay.collector.writer.responses import TWIN
 from assay.contracts.records import Span
 from assay.pricing.calls import price
 from assay.pricing.columns import Bools, Calls, Ints, Labels, Units
@@ -25,6 +27,7 @@ def trace_table(
     billed: Bools,
     ingested_at: datetime,
     prices: PriceTable = LIST_PRICES,
+    twins: Bools | None = None,
 ) -> pa.Table:
     """Rows of ``llm_traces``, priced.
 
@@ -33,9 +36,10 @@ def trace_table(
         entries: the queue entry of each.
         timestamp_us: their times.
         retention_us: from when each is to be kept: its own time, or that of its load.
-        billed: whether each counts.
+        billed: whether each counts as far as its trace is concerned.
         ingested_at: time of the block.
         prices: at which they are priced.
+        twins: which tell of a call that another span is billed for.
     """
     tokens = [span.tokens for span in spans]
     provider = Labels.of([span.provider for span in spans])
@@ -48,6 +52,9 @@ def trace_table(
     cache_write = arrow.counts([t.cache_write for t in tokens])
     cache_write_1h = arrow.counts([t.cache_write_1h for t in tokens])
     reasoning = arrow.counts([t.reasoning for t in tokens])
+    reasons = Labels(np.where(billed, 0, 1).astype(np.int32), ["", PARENT, TWIN])
+    if twins is not None:
+        reasons.codes[billed & twins] = 2
     priced = price(
         Calls(
             provider=provider,
@@ -76,6 +83,7 @@ def trace_table(
             "span_id": arrow.strings([s.span_id for s in spans]),
             "parent_span_id": arrow.strings([s.parent_span_id for s in spans]),
             "response_model": arrow.coded(response_model),
+            "response_id": arrow.strings([s.response_id for s in spans]),
             "provider": arrow.coded(priced.provider),
             "pricing_tier": arrow.coded(tier),
             "task_type": arrow.labels([s.task_type for s in spans]),
@@ -95,7 +103,8 @@ def trace_table(
             "cache_write_1h_tokens": cache_write_1h,
             "reasoning_tokens": reasoning,
             "units": arrow.units([s.units for s in spans]),
-            "billed": pa.array(billed, pa.bool_()),
+            "billed": pa.array(reasons.codes == 0, pa.bool_()),
+            "unbilled_reason": arrow.coded(reasons),
             "cost_usd": arrow.pico_usd(priced.cost_pico, priced.known),
             "cost_status": arrow.coded(priced.status),
             "cost_reason": arrow.coded(priced.reason),

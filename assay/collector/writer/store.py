@@ -36,7 +36,7 @@ WITH
 SELECT kind, hash
 FROM ingest_identity
 WHERE
-    kind IN ('span', 'evaluation', 'feedback', 'outcome', 'label')
+    kind IN ({kinds})
     AND (minute, hash) IN (
         SELECT toDateTime(m, 'UTC'), h FROM (SELECT minutes AS m, hashes AS h) ARRAY JOIN m, h
     )
@@ -111,10 +111,10 @@ class Store:
         )
 
     def known_identities(
-        self, hashes: NDArray[np.uint64], minutes: NDArray[np.uint32]
+        self, kinds: Iterable[str], hashes: NDArray[np.uint64], minutes: NDArray[np.uint32]
     ) -> dict[str, NDArray[np.uint64]]:
-        """Of the given identities those that are stored, by kind."""
-        found = self._query(_KNOWN, hashes=_packed(hashes), minutes=_packed(minutes))
+        """Of the given identities those that are stored, by kind; one per row that is stored."""
+        found = self._query(_KNOWN, kinds=_quoted(kinds), hashes=_packed(hashes), minutes=_packed(minutes))
         if not found.num_rows:
             return {}
         kinds = np.array(found["kind"].to_pylist(), object)

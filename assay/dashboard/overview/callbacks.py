@@ -17,8 +17,9 @@ from dash import ClientsideFunction, Dash, Input, Output, State, ctx, no_update
 from dash.exceptions import PreventUpdate
 from plotly.utils import PlotlyJSONEncoder
 
-from assay.dashboard.overview import acknowledgement, figures, kpis, panels, queries
+from assay.dashboard.overview import acknowledgement, figures, kpis, panels, queries, rounds
 from assay.dashboard.overview.layout import CHARTS, COLUMNS, FILTERS
+from assay.dashboard.overview.rollups import SERIES
 from assay.dashboard.overview.selection import CUSTOM, UNGROUPED, UNNAMED, Evaluator, Selection
 from assay.dashboard.store import Store, StoreError
 from assay.dashboard.theme import Scheme
@@ -40,7 +41,7 @@ _STEPS = {
     timedelta(days=1): "day (UTC)",
 }
 _PICKER = "%Y-%m-%d %H:%M:00"
-_OPTIONS = {"tenants": "tenant_ids", "models": "models", "templates": "prompt_template_versions"}
+_OPTIONS = dict(zip(FILTERS, SERIES, strict=True))
 
 
 def register(app: Dash, store: Store, settings: Settings) -> None:
@@ -161,7 +162,7 @@ def register(app: Dash, store: Store, settings: Settings) -> None:
         now = datetime.now(UTC)
         view = queries.View(selection, selection.window(now))
         try:
-            answers = await store.frames(queries.refresh(view))
+            answers = await rounds.ask(store, view)
         except StoreError as error:
             return nothing() | {"notice": panels.failure(error, shown=newest is not None)}
         found = shown(view, answers, scheme, now, offered, settings)
@@ -316,10 +317,11 @@ def _time(freshness: pd.DataFrame, bound: str) -> datetime | None:
 
 def _options(frame: pd.DataFrame, selection: Selection, offered: Mapping[str, Any]) -> dict[str, Any]:
     """What the filters offer, with what is chosen even if it has no traffic now."""
+    names = dict(zip(frame["dimension"], frame["names"], strict=True))
     found = {}
-    for name, column in _OPTIONS.items():
-        names = [str(value) or UNNAMED for value in frame[column].iloc[0]] if len(frame) else []
-        found[name] = _unless_same(sorted({*names, *getattr(selection, name)}), offered[name])
+    for name, dimension in _OPTIONS.items():
+        offer = {str(value) or UNNAMED for value in names.get(dimension, ())}
+        found[name] = _unless_same(sorted({*offer, *getattr(selection, name)}), offered[name])
     return found
 
 

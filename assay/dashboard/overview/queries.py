@@ -1,17 +1,18 @@
-"""All SQL of this page. Each function gives one set-based query over the rollups; a refresh sends them
-together.
+"""All SQL of this page. Each function gives one set-based query over the rollups. A refresh sends them in two
+rounds: what names are to be shown, then the figures of these. Such queries are short, and the time of a short
+query goes into its statement: a subquery that finds the names costs as much as a query that asks for them.
 
 Names from the viewer are bound parameters; table and column names come from the enumerations of this package.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from assay.dashboard.overview import rollups
-from assay.dashboard.overview.rollups import CALLS, SCORES, SERIES
-from assay.dashboard.overview.selection import Evaluator, Selection
+from assay.dashboard.overview.rollups import CALLS, SCORES, SERIES, Series
+from assay.dashboard.overview.selection import Dimension, Evaluator, Selection
 from assay.dashboard.store import Query
 from assay.dashboard.windows import Grain, Window
 
@@ -31,17 +32,8 @@ _TREND = (
     *("request_count", "error_count", "cost_usd", "cache_hit_rate"),
     *("latency_p50_ms", "latency_p95_ms", "velocity_p50", "velocity_p95"),
 )
-_TABLE = (
-    *("request_count", "error_count", "unpriced_count", "cost_usd", "cache_hit_rate"),
-    *("cost_p50_usd", "latency_p95_ms", "velocity_p50"),
-)
-# What the series can be put in order by without reading a histogram, and what each takes besides the calls.
-_SUMS_OF_SORTS: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys((*SERIES, "request_count"), ()),
-    "error_rate": ("error_count",),
-    "cost_usd": ("cost_usd",),
-    "cache_hit_rate": ("cache_hit_rate",),
-}
+_TABLE_SUMS = ("request_count", "error_count", "unpriced_count", "cost_usd", "cache_hit_rate")
+_TABLE_PERCENTILES = ("cost_p50_usd", "latency_p95_ms", "velocity_p50")
 _ERROR_RATE = "error_count / request_count"
 # What corrections took away whole leaves rows of zeros behind: no traffic, no scores.
 _SOME_CALLS = "HAVING request_count > 0"
@@ -70,13 +62,10 @@ class View:
 def totals(view: View) -> Query:
     """One row per window with traffic: ``previous`` (0 shown, 1 the one before), the measures."""
     parameters: dict[str, object] = {}
-    columns = rollups.columns(CALLS, _TOTALS)
-    rows = rollups.union(
-        _rows("kpi", view, view.read, ("0 AS previous", *columns), parameters),
-        _rows("kpi", view, view.window.previous, ("1 AS previous", *columns), parameters),
-    )
+    columns = ("period_start", *rollups.columns(CALLS, _TOTALS))
+    rows = _rows("kpi", view, columns, parameters, compared=True)
     return Query(
-        f"SELECT previous, {rollups.measures(CALLS, _TOTALS)} FROM ({rows}) AS r "
+        f"SELECT {_previous(view, parameters)}, {rollups.measures(CALLS, _TOTALS)} FROM {rows} "
         f"GROUP BY previous {_SOME_CALLS}",
         parameters,
     )
@@ -85,122 +74,125 @@ def totals(view: View) -> Query:
 def quality_totals(view: View) -> Query:
     """One row per window and evaluator: ``previous``, ``evaluator``, ``evaluator_version``, counts, mean."""
     parameters: dict[str, object] = {}
-    columns = ("evaluator", "evaluator_version", *rollups.columns(SCORES, SCORES))
-    rows = rollups.union(
-        _rows("quality", view, view.read, ("0 AS previous", *columns), parameters),
-        _rows("quality", view, view.window.previous, ("1 AS previous", *columns), parameters),
-    )
+    columns = ("period_start", "evaluator", "evaluator_version", *rollups.columns(SCORES, SCORES))
+    rows = _rows("quality", view, columns, parameters, compared=True)
     return Query(
-        f"SELECT previous, evaluator, evaluator_version, {rollups.measures(SCORES, SCORES)} "
-        f"FROM ({rows}) AS r GROUP BY previous, evaluator, evaluator_version {_SOME_SCORES}",
+        f"SELECT {_previous(view, parameters)}, evaluator, evaluator_version, "
+        f"{rollups.measures(SCORES, SCORES)} FROM {rows} "
+        f"GROUP BY previous, evaluator, evaluator_version {_SOME_SCORES}",
         parameters,
     )
 
 
-def trend(view: View) -> Query:
+def members(view: View, dimension: Dimension) -> Query:
+    """The members of the grouping dimension that are drawn by name, the dearest first: ``name``."""
+    parameters: dict[str, object] = {}
+    rows = _rows("kpi", view, (dimension, "cost_usd", "request_count"), parameters)
+    return Query(
+        f"SELECT r.{dimension} AS name FROM {rows} GROUP BY name "
+        f"ORDER BY sum(r.cost_usd) DESC NULLS LAST, sum(r.request_count) DESC, name LIMIT {TOP_SERIES}",
+        parameters,
+    )
+
+
+def trend(view: View, named: Sequence[str]) -> Query:
     """One row per period and member of the grouping dimension: ``period``, ``member``, the measures.
 
-    ``member`` is NULL for all that are not among the dearest; ungrouped, it is the empty string.
+    ``member`` is NULL for all that are not ``named``; ungrouped, it is the empty string.
     """
     parameters: dict[str, object] = {}
-    member = _member(view, parameters)
-    rows = _rows(
-        "kpi", view, view.read, ("period_start", *member.columns, *rollups.columns(CALLS, _TREND)), parameters
-    )
+    member, columns = _member(view, named, parameters)
+    rows = _rows("kpi", view, ("period_start", *columns, *rollups.columns(CALLS, _TREND)), parameters)
     return Query(
-        f"{member.names}SELECT {_period(view)} AS period, {member.sql} AS member, "
-        f"{rollups.measures(CALLS, _TREND)} FROM ({rows}) AS r "
-        f"GROUP BY period, member {_SOME_CALLS} ORDER BY period",
+        f"SELECT {_period(view)} AS period, {member} AS member, {rollups.measures(CALLS, _TREND)} "
+        f"FROM {rows} GROUP BY period, member {_SOME_CALLS} ORDER BY period",
         parameters,
     )
 
 
-def quality_trend(view: View) -> Query:
+def quality_trend(view: View, named: Sequence[str], evaluator: Evaluator | None) -> Query:
     """One row per period, member and evaluator: ``period``, ``member`` (as in :func:`trend`), ``evaluator``,
-    ``evaluator_version``, counts, mean. Grouped, it is the chosen evaluator alone, or the one with the most
-    scores.
+    ``evaluator_version``, counts, mean. Grouped, it is ``evaluator`` alone.
     """
     parameters: dict[str, object] = {}
-    member = _member(view, parameters)
+    member, columns = _member(view, named, parameters)
     whose = ("evaluator", "evaluator_version")
-    columns = ("period_start", *whose, *member.columns, *rollups.columns(SCORES, SCORES))
-    rows = _rows("quality", view, view.read, columns, parameters)
-    one = f"WHERE {_evaluator(view, parameters)} " if member.columns else ""
-    keys = "period, member, evaluator, evaluator_version"
+    columns = ("period_start", *whose, *columns, *rollups.columns(SCORES, SCORES))
+    only = "" if view.selection.group_by is None else _by(evaluator, parameters)
+    rows = _rows("quality", view, columns, parameters, only=only)
     return Query(
-        f"{member.names}SELECT {_period(view)} AS period, {member.sql} AS member, "
-        f"evaluator, evaluator_version, {rollups.measures(SCORES, SCORES)} "
-        f"FROM ({rows}) AS r {one}GROUP BY {keys} {_SOME_SCORES} ORDER BY period",
+        f"SELECT {_period(view)} AS period, {member} AS member, evaluator, evaluator_version, "
+        f"{rollups.measures(SCORES, SCORES)} FROM {rows} "
+        f"GROUP BY period, member, evaluator, evaluator_version {_SOME_SCORES} ORDER BY period",
         parameters,
     )
 
 
 def series(view: View) -> Query:
-    """The table: one row per tenant, model and template, in the chosen order, at most ``TABLE_ROWS``;
-    ``found`` says how many there are.
+    """The rows of the table: tenant, model and template, the sums, and what they are in order of, at most
+    ``TABLE_ROWS``; ``found`` says how many there are.
 
-    ``quality_mean`` is that of the chosen evaluator, or of the one with the most scores in the window.
+    Histograms are most of a rollup. Those of the series further down are read for an order by them alone.
     """
     parameters: dict[str, object] = {}
     keys = ", ".join(SERIES)
     chosen = view.selection
-    order = f"{chosen.sort} {'DESC' if chosen.descending else 'ASC'} NULLS LAST"
-    first, listed = _listed(view, order, parameters)
-    counted = (*SERIES, *rollups.columns(CALLS, _TABLE))
-    calls = _rows("kpi", view, view.read, counted, parameters, series=listed)
-    scored = (*SERIES, "evaluator", "evaluator_version", *rollups.columns(SCORES, SCORES))
-    # Of all series: these rows are small, and to look for the listed ones costs more than to add them all up.
-    scores = _rows("quality", view, view.read, scored, parameters)
+    order = f"{chosen.sort} {'DESC' if chosen.descending else 'ASC'} NULLS LAST, request_count DESC, {keys}"
+    names = (*_TABLE_SUMS, *(name for name in _TABLE_PERCENTILES if name == chosen.sort))
+    calls = _rows("kpi", view, (*SERIES, *rollups.columns(CALLS, names)), parameters)
+    found = (
+        f"SELECT {keys}, {rollups.measures(CALLS, names)}, {_ERROR_RATE} AS error_rate, "
+        f"count() OVER () AS found FROM {calls} GROUP BY {keys} {_SOME_CALLS}"
+    )
+    if chosen.sort == "quality_mean":
+        columns = (*SERIES, "evaluator", "evaluator_version", *rollups.columns(SCORES, SCORES))
+        scores = _rows("quality", view, columns, parameters, only=_most_used(view, parameters))
+        found = (
+            f"SELECT c.* FROM ({found}) AS c LEFT JOIN (SELECT {keys}, {rollups.measures(SCORES, SCORES)} "
+            f"FROM {scores} GROUP BY {keys} {_SOME_SCORES}) AS q USING ({keys})"
+        )
+        order = order.replace("quality_mean", "q.quality_mean")
+    return Query(f"{found} ORDER BY {order} LIMIT {TABLE_ROWS} SETTINGS join_use_nulls = 1", parameters)
+
+
+def series_percentiles(view: View, listed: Sequence[Series]) -> Query:
+    """The percentiles of the ``listed`` series: one row for each."""
+    parameters: dict[str, object] = {}
+    keys = ", ".join(SERIES)
+    columns = (*SERIES, *rollups.columns(CALLS, _TABLE_PERCENTILES))
+    rows = _rows("kpi", view, columns, parameters, only=_among(listed, parameters))
     return Query(
-        f"{first}SELECT c.*, {_ERROR_RATE} AS error_rate, "
-        f"{'listed.2' if listed else 'count() OVER ()'} AS found, "
-        "q.evaluation_count AS evaluation_count, q.quality_mean AS quality_mean "
-        f"FROM (SELECT {keys}, {rollups.measures(CALLS, _TABLE)} FROM ({calls}) AS r "
-        f"GROUP BY {keys} {_SOME_CALLS}) AS c "
-        f"LEFT JOIN (SELECT {keys}, {rollups.measures(SCORES, SCORES)} FROM ({scores}) AS r "
-        f"WHERE {_evaluator(view, parameters)} GROUP BY {keys} {_SOME_SCORES}) AS q "
-        f"USING ({keys}) ORDER BY {order}, request_count DESC, {keys} LIMIT {TABLE_ROWS} "
-        "SETTINGS join_use_nulls = 1",
+        f"SELECT {keys}, {rollups.measures(CALLS, _TABLE_PERCENTILES)} FROM {rows} GROUP BY {keys}",
         parameters,
     )
 
 
-def _listed(view: View, order: str, parameters: dict[str, object]) -> tuple[str, str]:
-    """The series that the table lists, where their order can be told from sums: ``WITH listed AS …``, of the
-    names and of how many series there are, and the condition that a row is of these. Else two empty strings.
-
-    Histograms are most of a rollup, and those of the series further down need not be read.
-    """
-    sort = view.selection.sort
-    if sort not in _SUMS_OF_SORTS:
-        return "", ""
+def series_quality(view: View, listed: Sequence[Series], evaluator: Evaluator | None) -> Query:
+    """What ``evaluator`` gave the ``listed`` series: one row for each that it judged."""
+    parameters: dict[str, object] = {}
     keys = ", ".join(SERIES)
-    summed = ("request_count", *_SUMS_OF_SORTS[sort])
-    counted = _rows("kpi", view, view.read, (*SERIES, *rollups.columns(CALLS, summed)), parameters)
-    by = f", {_ERROR_RATE} AS error_rate" if sort == "error_rate" else ""
-    first = (
-        f"SELECT {keys}, {rollups.measures(CALLS, summed)}{by}, count() OVER () AS found "
-        f"FROM ({counted}) AS r GROUP BY {keys} {_SOME_CALLS} "
-        f"ORDER BY {order}, request_count DESC, {keys} LIMIT {TABLE_ROWS}"
-    )
-    return (
-        f"WITH (SELECT (groupArray(({keys})), max(found)) FROM ({first})) AS listed ",
-        f"({keys}) IN (SELECT arrayJoin(listed.1))",
+    columns = (*SERIES, *rollups.columns(SCORES, SCORES))
+    only = f"{_among(listed, parameters)} AND {_by(evaluator, parameters)}"
+    rows = _rows("quality", view, columns, parameters, only=only)
+    return Query(
+        f"SELECT {keys}, {rollups.measures(SCORES, SCORES)} FROM {rows} GROUP BY {keys} {_SOME_SCORES}",
+        parameters,
     )
 
 
 def options(view: View) -> Query:
-    """What the filters offer: one row with the sorted names that have traffic in the window. Filters do not
-    narrow each other's offer; the cohort does.
+    """What the filters offer: one row per ``dimension`` with the sorted ``names`` that have traffic in the
+    window. Filters do not narrow each other's offer; the cohort does.
     """
     parameters: dict[str, object] = {}
     unfiltered = View(Selection(cohort=view.selection.cohort), view.window)
-    names = (
-        f"(SELECT arraySort(groupUniqArray({OPTION_ROWS})({key})) "
-        f"FROM ({_rows('kpi', unfiltered, view.read, (key,), parameters)})) AS {key}s"
-        for key in SERIES
+    rows = rollups.cubes(unfiltered.selection, [view.read], view.grain, parameters)
+    # A row of a cube has one of the names.
+    return Query(
+        f"SELECT dimension, arraySort(groupUniqArray({OPTION_ROWS})(concat({', '.join(SERIES)}))) AS names "
+        f"FROM {rows} GROUP BY dimension",
+        parameters,
     )
-    return Query(f"SELECT {', '.join(names)}", parameters)
 
 
 def simulated(view: View) -> Query:
@@ -248,16 +240,14 @@ def alerts(selection: Selection) -> Query:
     )
 
 
-def refresh(view: View) -> Mapping[str, Query]:
-    """Everything that one refresh of the page asks, by name; the slowest first, as they are sent in this
-    order.
-    """
+def first(view: View) -> Mapping[str, Query]:
+    """What a refresh asks at first, by name; the slowest first, as they are sent in this order."""
+    dimension = view.selection.group_by
     return {
         "series": series(view),
         "totals": totals(view),
-        "trend": trend(view),
         "quality_totals": quality_totals(view),
-        "quality_trend": quality_trend(view),
+        **({} if dimension is None else {"members": members(view, dimension)}),
         "alerts": alerts(view.selection),
         "options": options(view),
         "simulated": simulated(view),
@@ -265,26 +255,38 @@ def refresh(view: View) -> Mapping[str, Query]:
     }
 
 
-@dataclass(frozen=True)
-class _Member:
-    """How rows are assigned to the members of the grouping dimension."""
+def second(
+    view: View, named: Sequence[str], listed: Sequence[Series], evaluator: Evaluator | None
+) -> Mapping[str, Query]:
+    """What it asks once it knows whose figures to show, by name.
 
-    names: str
-    sql: str
-    columns: tuple[str, ...]
+    Args:
+        view: what is looked at.
+        named: the members that are drawn by name.
+        listed: the series in the table.
+        evaluator: whose scores; ``None`` where nothing was judged.
+    """
+    return {
+        "trend": trend(view, named),
+        "series_percentiles": series_percentiles(view, listed),
+        "quality_trend": quality_trend(view, named, evaluator),
+        "series_quality": series_quality(view, listed, evaluator),
+    }
 
 
-def _member(view: View, parameters: dict[str, object]) -> _Member:
+def _member(view: View, named: Sequence[str], parameters: dict[str, object]) -> tuple[str, tuple[str, ...]]:
+    """How rows are assigned to the members of the grouping dimension, and the columns which that reads."""
     dimension = view.selection.group_by
     if dimension is None:
-        return _Member("", "''", ())
-    rows = _rows("kpi", view, view.read, (dimension, "cost_usd", "request_count"), parameters)
-    return _Member(
-        names=f"WITH named AS (SELECT r.{dimension} AS name FROM ({rows}) AS r GROUP BY name "
-        f"ORDER BY sum(r.cost_usd) DESC NULLS LAST, sum(r.request_count) DESC, name LIMIT {TOP_SERIES}) ",
-        sql=f"if(r.{dimension} IN named, toNullable(toString(r.{dimension})), NULL)",
-        columns=(dimension,),
-    )
+        return "''", ()
+    parameters["named"] = list(named)
+    name = f"toNullable(toString(r.{dimension}))"
+    return f"if(r.{dimension} IN {{named:Array(String)}}, {name}, NULL)", (dimension,)
+
+
+def _previous(view: View, parameters: dict[str, object]) -> str:
+    """Whether a period precedes the window that is shown."""
+    return f"r.period_start < {rollups.moment(view.window.start, parameters)} AS previous"
 
 
 def _period(view: View) -> str:
@@ -296,26 +298,38 @@ def _period(view: View) -> str:
 def _rows(
     kind: rollups.Kind,
     view: View,
-    window: Window,
     columns: Iterable[str],
     parameters: dict[str, object],
     *,
-    series: str = "",
+    compared: bool = False,
+    only: str = "",
 ) -> str:
-    return rollups.rows(kind, view.selection, window, view.grain, columns, parameters, series=series)
+    """Rows of the window; ``compared``: of the one before it as well."""
+    windows = [view.window.previous, view.read] if compared else [view.read]
+    return rollups.source(kind, view.selection, windows, view.grain, columns, parameters, only=only)
 
 
-def _evaluator(view: View, parameters: dict[str, object]) -> str:
-    """The chosen evaluator, or the one with the most scores in the window."""
-    chosen: Evaluator | None = view.selection.evaluator
-    if chosen is not None:
-        parameters |= {"evaluator": chosen.name, "evaluator_version": chosen.version}
-        return "evaluator = {evaluator:String} AND evaluator_version = {evaluator_version:String}"
-    rows = _rows(
-        "quality", view, view.read, ("evaluator", "evaluator_version", "evaluation_count"), parameters
-    )
+def _among(listed: Sequence[Series], parameters: dict[str, object]) -> str:
+    """The condition that a row is of one of the ``listed`` series."""
+    parameters["listed"] = list(listed)
+    return f"({', '.join(SERIES)}) IN {{listed:Array(Tuple(String, String, String))}}"
+
+
+def _by(evaluator: Evaluator | None, parameters: dict[str, object]) -> str:
+    """The condition that a score is of ``evaluator``; of none, that it is nobody's."""
+    if evaluator is None:
+        return "evaluator = ''"
+    parameters |= {"evaluator": evaluator.name, "evaluator_version": evaluator.version}
+    return "evaluator = {evaluator:String} AND evaluator_version = {evaluator_version:String}"
+
+
+def _most_used(view: View, parameters: dict[str, object]) -> str:
+    """The condition that a score is of the chosen evaluator, or of the one with the most scores."""
+    if view.selection.evaluator is not None:
+        return _by(view.selection.evaluator, parameters)
+    rows = _rows("quality", view, ("evaluator", "evaluator_version", "evaluation_count"), parameters)
     return (
-        f"(evaluator, evaluator_version) IN (SELECT evaluator, evaluator_version FROM ({rows}) AS e "
+        f"(evaluator, evaluator_version) IN (SELECT evaluator, evaluator_version FROM {rows} "
         "GROUP BY evaluator, evaluator_version "
-        "ORDER BY sum(e.evaluation_count) DESC, evaluator, evaluator_version LIMIT 1)"
+        "ORDER BY sum(r.evaluation_count) DESC, evaluator, evaluator_version LIMIT 1)"
     )

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from assay.dashboard.overview.selection import UNNAMED, Selection
-from assay.dashboard.windows import Grain, Segment, Window, segments
+from assay.dashboard.windows import Grain, Window, segments
 
 Kind = Literal["kpi", "quality"]
 
+Series = tuple[str, str, str]
 SERIES = ("tenant_id", "model", "prompt_template_version")
 
 # Rows by one of SERIES, where those of a series are by all of them. Everything is the sum over the models: of
@@ -34,8 +36,8 @@ def _sum(column: str) -> Measure:
     return Measure(f"sum(r.{column})", (column,))
 
 
-def _quantile(histogram: str, level: float) -> Measure:
-    return Measure(f"assay_quantile(sumMap(r.{histogram}), {level})", (histogram,))
+def _percentile(histogram: str, level: Literal[50, 95]) -> Measure:
+    return Measure(f"assay_sum_p{level}(r.{histogram})", (histogram,))
 
 
 CALLS: Mapping[str, Measure] = {
@@ -48,11 +50,11 @@ CALLS: Mapping[str, Measure] = {
         "sum(r.cached_tokens) / nullIf(sum(r.cacheable_prompt_tokens), 0)",
         ("cached_tokens", "cacheable_prompt_tokens"),
     ),
-    "cost_p50_usd": _quantile("cost_histogram", 0.5),
-    "latency_p50_ms": _quantile("latency_histogram", 0.5),
-    "latency_p95_ms": _quantile("latency_histogram", 0.95),
-    "velocity_p50": _quantile("velocity_histogram", 0.5),
-    "velocity_p95": _quantile("velocity_histogram", 0.95),
+    "cost_p50_usd": _percentile("cost_histogram", 50),
+    "latency_p50_ms": _percentile("latency_histogram", 50),
+    "latency_p95_ms": _percentile("latency_histogram", 95),
+    "velocity_p50": _percentile("velocity_histogram", 50),
+    "velocity_p95": _percentile("velocity_histogram", 95),
 }
 SCORES: Mapping[str, Measure] = {
     "evaluation_count": _sum("evaluation_count"),
@@ -74,51 +76,90 @@ def columns(among: Mapping[str, Measure], names: Iterable[str]) -> tuple[str, ..
     return tuple(dict.fromkeys(column for name in names for column in among[name].columns))
 
 
-def union(*selects: str) -> str:
-    """The rows of all ``selects``."""
-    return " UNION ALL ".join(selects)
-
-
-def rows(
+def source(
     kind: Kind,
     selection: Selection,
-    window: Window,
+    windows: Iterable[Window],
     grain: Grain,
     columns: Iterable[str],
     parameters: dict[str, object],
     *,
-    series: str = "",
+    only: str = "",
 ) -> str:
-    """Rollup rows of ``window`` that the filters keep, from as few and as coarse periods as cover it exactly,
-    and from the cube that has them where one has.
+    """What follows FROM, with its conditions: rollup rows ``r`` of ``windows`` that the filters keep, from as
+    few and as coarse periods as cover them exactly, and from the cube that has them where one has.
+
+    It is one table wherever one has all of it: most of a short query's time goes into the statement, and a
+    second SELECT costs as much as the first.
 
     Args:
         kind: calls or scores.
         selection: its filters count.
-        window: to read; its ends are whole minutes.
+        windows: to read; their ends are whole minutes, and they do not overlap.
         grain: the coarsest to read.
-        columns: of the rollup.
-        parameters: those that the rows name are added.
-        series: a condition on SERIES, where not all are wanted.
+        columns: of the rollup that are asked for.
+        parameters: those that the conditions name are added.
+        only: one more condition, where not all of these rows are wanted.
     """
-    wanted = tuple(columns)
-    filtered = filters(selection, parameters)
-    cube = None if series or kind != "kpi" else _cube(selection, wanted)
-    selects = []
-    for segment in segments(window, grain):
-        start, end = int(segment.window.start.timestamp()), int(segment.window.end.timestamp())
-        parameters |= {f"t{start}": start, f"t{end}": end}
-        conditions = (
-            f"period_start >= toDateTime({{t{start}:UInt32}}, 'UTC')",
-            f"period_start < toDateTime({{t{end}:UInt32}}, 'UTC')",
-            filtered,
-            series,
-        )
-        selects.append(
-            f"SELECT {', '.join(wanted)} FROM {_table(kind, segment, cube)}"
-            f"{' AND '.join(filter(None, conditions))}"
-        )
-    return union(*selects)
+    wanted = tuple(dict.fromkeys(columns))
+    periods = _periods(windows, grain, parameters)
+    kept = tuple(filter(None, (filters(selection, parameters), only)))
+    cube = _cube(selection, wanted) if kind == "kpi" else None
+    if cube is not None:
+        return _of_cubes(periods, (f"r.dimension = '{cube}'", *kept))
+    tables = [
+        f"llm_{kind}_{part.suffix} AS r WHERE {' AND '.join((within, *kept))}"
+        for part, within in periods.items()
+    ]
+    if len(tables) == 1:
+        return tables[0]
+    selects = (f"SELECT {', '.join(wanted)} FROM {table}" for table in tables)
+    return f"({' UNION ALL '.join(selects)}) AS r"
+
+
+def cubes(
+    selection: Selection, windows: Iterable[Window], grain: Grain, parameters: dict[str, object]
+) -> str:
+    """As :func:`source`, the rows by each of SERIES alone; ``dimension`` says by which, and the other two are
+    empty.
+    """
+    return _of_cubes(_periods(windows, grain, parameters), (filters(selection, parameters),))
+
+
+def _of_cubes(periods: Mapping[Grain, str], conditions: Iterable[str]) -> str:
+    of_grains = " OR ".join(f"(r.grain = '{grain.suffix}' AND {within})" for grain, within in periods.items())
+    return f"{_CUBES} AS r WHERE {' AND '.join((f'({of_grains})', *conditions))}"
+
+
+def _periods(windows: Iterable[Window], grain: Grain, parameters: dict[str, object]) -> dict[Grain, str]:
+    """The condition on the periods of each grain that are to be read."""
+    intervals: dict[Grain, list[Window]] = {}
+    for part in sorted(
+        (s for window in windows for s in segments(window, grain)), key=lambda s: s.window.start
+    ):
+        before = intervals.setdefault(part.grain, [])
+        if before and before[-1].end == part.window.start:
+            before[-1] = Window(before[-1].start, part.window.end)
+        else:
+            before.append(part.window)
+    return {part: _within(found, parameters) for part, found in intervals.items()}
+
+
+def _within(intervals: Iterable[Window], parameters: dict[str, object]) -> str:
+    """The condition that a period lies in one of ``intervals``."""
+    either = [
+        f"r.period_start >= {moment(interval.start, parameters)} "
+        f"AND r.period_start < {moment(interval.end, parameters)}"
+        for interval in intervals
+    ]
+    return either[0] if len(either) == 1 else f"({' OR '.join(f'({one})' for one in either)})"
+
+
+def moment(time: datetime, parameters: dict[str, object]) -> str:
+    """``time`` as the periods of rollups have it; its parameter is added."""
+    seconds = int(time.timestamp())
+    parameters[f"t{seconds}"] = seconds
+    return f"toDateTime({{t{seconds}:UInt32}}, 'UTC')"
 
 
 def _cube(selection: Selection, columns: tuple[str, ...]) -> str | None:
@@ -128,13 +169,6 @@ def _cube(selection: Selection, columns: tuple[str, ...]) -> str | None:
     if len(needed) > 1:
         return None
     return needed.pop() if needed else _CUBE_OF_ALL
-
-
-def _table(kind: Kind, segment: Segment, cube: str | None) -> str:
-    suffix = segment.grain.suffix
-    if cube is None:
-        return f"llm_{kind}_{suffix} WHERE "
-    return f"{_CUBES} WHERE grain = '{suffix}' AND dimension = '{cube}' AND "
 
 
 def filters(selection: Selection, parameters: dict[str, object]) -> str:

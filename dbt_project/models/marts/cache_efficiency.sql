@@ -10,17 +10,73 @@ spend as (
 
 ),
 
--- What a cache read saves beside plain input, over the providers and tiers that a tenant's calls went to.
+list_prices as (
+
+    select * from {{ ref('stg_list_prices') }}
+
+),
+
+-- What a cache read saves by the price list. Of the shortest prompts: no long ones are assumed.
+listed as (
+
+    select
+        provider,
+        model,
+        response_model,
+        pricing_tier,
+        valid_from,
+        (
+            maxIf(list_prices.price_usd, list_prices.token_class = 'input')
+            - maxIf(list_prices.price_usd, list_prices.token_class = 'cache_read')
+        ) / 1000000 as listed_saving_usd
+    from list_prices
+    where above_tokens = 0
+    group by provider, model, response_model, pricing_tier, valid_from
+    having countIf(list_prices.token_class in ('input', 'cache_read')) = 2
+
+),
+
+-- By what the month's calls were charged; where no call read from the cache, nobody was charged for a read, and
+-- the price list says it.
+savings_by_spend as (
+
+    select
+        spend.month as month,
+        spend.tenant_id as tenant_id,
+        spend.model as model,
+        spend.uncached_tokens as uncached_tokens,
+        spend.input_usd - spend.cache_read_usd as charged_saving_usd,
+        if(listed.provider = '', null, toNullable(listed.listed_saving_usd)) as listed_saving_usd,
+        ifNull(charged_saving_usd, listed_saving_usd) as saving_usd
+    from spend
+    asof left join listed
+        on
+            spend.provider = listed.provider
+            and spend.model = listed.model
+            and spend.response_model = listed.response_model
+            and spend.pricing_tier = listed.pricing_tier
+            and spend.day >= listed.valid_from
+    where spend.is_priced
+
+),
+
+-- Over the providers and tiers that a tenant's calls went to.
 savings as (
 
     select
         month,
         tenant_id,
         model,
-        sum(spend.uncached_tokens * (spend.input_usd - spend.cache_read_usd))
-        / nullIf(sumIf(spend.uncached_tokens, isNotNull(spend.input_usd - spend.cache_read_usd)), 0)
-            as saved_per_token_usd
-    from spend
+        sum(savings_by_spend.uncached_tokens * savings_by_spend.saving_usd)
+        / nullIf(sumIf(savings_by_spend.uncached_tokens, isNotNull(savings_by_spend.saving_usd)), 0)
+            as saved_per_token_usd,
+        multiIf(
+            isNull(saved_per_token_usd), '',
+            countIf(isNotNull(charged_saving_usd)) = 0, 'list',
+            countIf(isNull(charged_saving_usd) and isNotNull(listed_saving_usd)) = 0, 'calls',
+            'calls and list'
+        ) as price_source
+    from savings_by_spend
     group by month, tenant_id, model
 
 ),
@@ -59,7 +115,8 @@ finalised as (
             if(isNull(is_below_floor), null, 0)
         ) as missed_cached_tokens,
         if(missed_cached_tokens = 0, toDecimal128(0, 12), missed_cached_tokens * savings.saved_per_token_usd)
-            as missed_discount_usd
+            as missed_discount_usd,
+        if(is_below_floor, savings.price_source, '') as missed_discount_source
     from by_template
     left join savings
         on

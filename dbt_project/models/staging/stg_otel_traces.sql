@@ -25,6 +25,15 @@ described as (
         -- Some write the class itself, some its name.
         replaceRegexpOne({{ otel_text('error_type') }}, '^<class ''(.*)''>$', '\\1') as error_type,
         {{ otel_text('finish_reason') }} as finish_reasons,
+        SpanAttributes['{{ values['response'][0] }}'] as response,
+        coalesce(
+            nullIf({{ otel_text('response_id') }}, ''),
+            if(
+                JSONHas(response, 'model') and JSONHas(response, 'usage'),
+                trimBoth(JSONExtractString(response, 'id')),
+                ''
+            )
+        ) as said_response_id,
         lower({{ otel_text('provider') }}) as provider_word,
         lower({{ otel_text('pricing_tier') }}) as pricing_tier_word,
         {{ otel_text('excludes_cache', ['SpanAttributes', 'ResourceAttributes']) }} as excludes_cache,
@@ -128,6 +137,7 @@ renamed as (
             JSONExtractString(SpanAttributes['{{ values['parameters'][0] }}'], 'model')
         ) as model,
         {{ otel_text('response_model') }} as response_model,
+        if(lengthUTF8(said_response_id) <= 512, said_response_id, '') as response_id,
         {{ otel_provider('provider_word') }} as provider,
         {{ otel_translated('pricing_tier_word', values['pricing_tiers'], "'standard'") }} as pricing_tier,
         coalesce(

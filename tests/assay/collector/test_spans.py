@@ -165,6 +165,25 @@ LITELLM = {
 }
 
 
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({"gen_ai.response.id": "msg_1", "output.value": '{"id": "2", "model": "m", "usage": {}}'}, "msg_1"),
+        # OpenInference writes the response as it came, and no id beside it.
+        ({"output.value": '{"choices": [], "id": "chatcmpl-1", "model": "m", "usage": null}'}, "chatcmpl-1"),
+        # What the model wrote is not the provider's response.
+        ({"output.value": '{"id": "customer-7", "model": "Golf"}'}, ""),
+        ({"output.value": '{"id": 7, "model": "m", "usage": {}}'}, ""),
+        ({"output.value": '{"id": "chatcmpl'}, ""),
+        # Its end may be what tells it from others.
+        ({"gen_ai.response.id": "r" * 513}, ""),
+    ],
+)
+def test_the_id_of_the_response(attributes: dict[str, str], expected: str) -> None:
+    record = mapped(otlp_span()._replace(attributes={**LITELLM, "gen_ai.response.id": "", **attributes}))
+    assert record.response_id == expected
+
+
 def test_litellm() -> None:
     resource = {"service.name": "litellm", "deployment.environment": "production", "model_id": "litellm"}
     span = otlp_span(resource=resource, kind=2)._replace(attributes=LITELLM)

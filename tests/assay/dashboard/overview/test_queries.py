@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from assay.dashboard.overview import queries
-from assay.dashboard.overview.selection import Evaluator, Selection
+from assay.dashboard.overview import queries, rounds
+from assay.dashboard.overview.selection import SORTS, Evaluator, Selection
 from assay.dashboard.store import Query, Store
 from assay.dashboard.windows import Window
 from assay.settings import Settings
@@ -50,6 +50,9 @@ class Raw:
     def ask(self, query: Query) -> pd.DataFrame:
         return ask(self.settings, query)
 
+    def refresh(self, view: queries.View) -> dict[str, pd.DataFrame]:
+        return refresh(self.settings, view)
+
     def calls(self, selection: Selection, window: Window) -> pd.DataFrame:
         calls = self.traffic.calls
         return _kept(calls[calls["billed"]], selection, window, "timestamp")
@@ -59,9 +62,19 @@ class Raw:
 
 
 def ask(settings: Settings, query: Query) -> pd.DataFrame:
+    return _read(settings, lambda store: store.frames({"it": query}))["it"]
+
+
+def refresh(settings: Settings, view: queries.View) -> dict[str, pd.DataFrame]:
+    return _read(settings, lambda store: rounds.ask(store, view))
+
+
+def _read(
+    settings: Settings, read: Callable[[Store], Coroutine[Any, Any, dict[str, pd.DataFrame]]]
+) -> dict[str, pd.DataFrame]:
     store = Store(settings)
     try:
-        return asyncio.run(store.frames({"it": query}))["it"]
+        return asyncio.run(read(store))
     finally:
         store.close()
 
@@ -151,7 +164,7 @@ def test_totals(raw: Raw, view: queries.View) -> None:
 
 
 def test_trend_and_its_members(raw: Raw, view: queries.View) -> None:
-    found = raw.ask(queries.trend(view))
+    found = raw.refresh(view)["trend"]
     calls = raw.calls(view.selection, view.window)
     dimension = view.selection.group_by
     periods = calls["timestamp"].dt.floor(view.window.step)
@@ -163,7 +176,7 @@ def test_trend_and_its_members(raw: Raw, view: queries.View) -> None:
 
 
 def test_series(raw: Raw, view: queries.View) -> None:
-    found = raw.ask(queries.series(view))
+    found = raw.refresh(view)["series"]
     keys = ["tenant_id", "model", "prompt_template_version"]
     expected = dict(list(raw.calls(view.selection, view.window).groupby(keys)))
     scores = raw.scores(view.selection, view.window)
@@ -179,6 +192,19 @@ def test_series(raw: Raw, view: queries.View) -> None:
         assert pd.isna(row["quality_mean"]) if mean is None else row["quality_mean"] == pytest.approx(mean)
 
 
+@pytest.mark.parametrize("column", SORTS)
+@pytest.mark.parametrize("descending", [True, False])
+def test_the_table_is_in_the_order_asked_for(raw: Raw, column: str, descending: bool) -> None:
+    selection = Selection(range="30d", sort=column, descending=descending)
+    rows = raw.refresh(queries.View(selection, selection.window(NOW)))["series"]
+    found = [None if pd.isna(value) else value for value in rows[column]]
+    known = [value for value in found if value is not None]
+    assert len(known) > 1
+    assert known == sorted(known, reverse=descending)
+    # What is unknown comes last, whichever way.
+    assert found == known + [None] * (len(found) - len(known))
+
+
 def test_quality(raw: Raw, view: queries.View) -> None:
     scores = raw.scores(view.selection, view.window)
     found = raw.ask(queries.quality_totals(view))
@@ -189,7 +215,7 @@ def test_quality(raw: Raw, view: queries.View) -> None:
         assert shown.loc[version, "evaluation_count"] == rows["score"].notna().sum()
         assert shown.loc[version, "unknown_count"] == rows["score"].isna().sum()
         assert shown.loc[version, "quality_mean"] == pytest.approx(_mean(rows), nan_ok=True)
-    trend = raw.ask(queries.quality_trend(view))
+    trend = raw.refresh(view)["quality_trend"]
     if view.selection.group_by is None:
         assert trend["evaluation_count"].sum() == scores["score"].notna().sum()
     else:
@@ -206,7 +232,7 @@ def test_dearest_members_are_named_and_the_rest_is_other(built: Settings) -> Non
             "llm_traces",
             *(span(NOW, tenant_id=name, cost_usd=Decimal(index + 1)) for index, name in enumerate(tenants)),
         )
-    found = ask(built, queries.trend(view))
+    found = refresh(built, view)["trend"]
     assert set(found["member"].dropna()) == set(tenants[3:])
     (other,) = found[found["member"].isna()].itertuples()
     assert (other.request_count, other.cost_usd) == (3, Decimal(6))
@@ -219,32 +245,31 @@ def test_corrected_away_is_no_traffic_and_a_lost_price_is_unknown(built: Setting
         insert(client, "llm_traces", gone, kept)
         insert(client, "llm_traces", gone | {"sign": -1}, kept | {"sign": -1})
         insert(client, "llm_traces", kept | {"cost_usd": None, "cost_status": "unpriced"})
-    (row,) = ask(built, queries.series(view)).itertuples()
+    (row,) = refresh(built, view)["series"].itertuples()
     assert (row.tenant_id, row.request_count, row.unpriced_count) == ("kept", 1, 1)
     assert pd.isna(row.cost_usd)
     assert pd.isna(row.cost_p50_usd)
 
 
 def test_empty_store_answers_every_query_with_its_columns(built: Settings) -> None:
-    store = Store(built)
-    try:
-        answers = asyncio.run(
-            store.frames(queries.refresh(queries.View(Selection(), Selection().window(NOW))))
-        )
-    finally:
-        store.close()
+    answers = refresh(built, queries.View(Selection(), Selection().window(NOW)))
     assert {"period", "member", "cost_usd"} <= set(answers["trend"].columns)
     assert {"alert_id", "found", "pages"} <= set(answers["alerts"].columns)
     assert answers["freshness"]["newest"].isna().all()
     assert answers["simulated"].empty
+    assert {"found", "cost_usd", "latency_p95_ms", "quality_mean"} <= set(answers["series"].columns)
 
 
 def test_options_offer_all_names_of_the_cohort(raw: Raw) -> None:
     selection = Selection(range="30d", tenants=("org_1",))
-    found = raw.ask(queries.options(queries.View(selection, selection.window(NOW)))).iloc[0]
-    assert list(found["tenant_ids"]) == ["org_1", "org_2", "org_3", "org_4"]
-    assert list(found["models"]) == ["large", "small"]
-    assert list(found["prompt_template_versions"]) == ["", "chat-v2", "rag-v1"]
+    found = raw.ask(queries.options(queries.View(selection, selection.window(NOW))))
+    assert {
+        dimension: list(names) for dimension, names in zip(found["dimension"], found["names"], strict=True)
+    } == {
+        "tenant_id": ["org_1", "org_2", "org_3", "org_4"],
+        "model": ["large", "small"],
+        "prompt_template_version": ["", "chat-v2", "rag-v1"],
+    }
 
 
 @pytest.mark.parametrize(
