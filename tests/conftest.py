@@ -133,10 +133,18 @@ _LONG = (
     "test_erasure.py",
     "test_crashes.py",
     "test_regression.py",
+    "test_screen.py",
+    "test_loading.py",
 )
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first; within them and after them the order stays as it was shuffled."""
-    items.sort(key=lambda item: _LONG.index(item.path.name) if item.path.name in _LONG else len(_LONG))
+    """Long files first, what waits last in them; else the order stays as it was shuffled."""
+
+    def order(item: pytest.Item) -> tuple[int, bool]:
+        if item.path.name not in _LONG:
+            return len(_LONG), False
+        return _LONG.index(item.path.name), item.get_closest_marker("waits") is not None
+
+    items.sort(key=order)

@@ -153,6 +153,7 @@ def _alerts(demo: Instance) -> list[dict[str, str]]:
     return [alert for alert in found if alert["level"] == "page"]
 
 
+@pytest.mark.waits
 def test_incident_opens_one_alert_reaches_the_webhook_and_the_screen(demo: Instance) -> None:
     demo.wait_for(lambda: _alerts(demo), "a page", _INCIDENT_S)
     (alert,) = _alerts(demo)
