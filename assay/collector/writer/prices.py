@@ -11,9 +11,12 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from assay.pricing import store
+from assay.pricing.listing import Listing
 from assay.pricing.table import PriceTable
 
 REFRESH_S: Final = 10.0
+# Nothing is priced by what is noted, so that it need not be there at once.
+_NOTE_S: Final = 60.0
 # Rows are only ever added, but while dbt loads those of the project anew, there are none of them for a
 # moment.
 _AGAIN_S: Final = 1.0
@@ -42,6 +45,8 @@ class PriceBook:
         self._table: PriceTable | None = None
         self._next = 0.0
         self._doubted = ""
+        self._listing = Listing()
+        self._next_note = 0.0
 
     def current(self, client: Client) -> PriceTable:
         """The prices to begin a block with.
@@ -53,6 +58,9 @@ class PriceBook:
         if self._table is None or now >= self._next:
             self._next = now + REFRESH_S
             self._look(client)
+        if now >= self._next_note:
+            self._next_note = now + _NOTE_S
+            self._note(client)
         assert self._table is not None
         return self._table
 
@@ -65,6 +73,12 @@ class PriceBook:
             _log.warning("the prices %s of an unfinished block are gone: priced as of now", version)
             return self.current(client)
         return store.unpack(packed)
+
+    def _note(self, client: Client) -> None:
+        try:
+            self._listing.note(client)
+        except ClickHouseError as error:
+            _log.warning("list prices not noted: %s", str(error).split("\n")[0][:500])
 
     def _look(self, client: Client) -> None:
         try:

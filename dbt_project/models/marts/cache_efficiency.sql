@@ -36,8 +36,8 @@ listed as (
 
 ),
 
--- By what the month's calls were charged; where no call read from the cache, nobody was charged for a read, and
--- the price list says it.
+-- By what the month's calls were charged; where no call read from the cache, nobody was charged for a read,
+-- and the list says what it costs.
 savings_by_spend as (
 
     select
