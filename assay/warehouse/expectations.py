@@ -197,11 +197,19 @@ SUITES: Final = (
     Suite(
         "tenants",
         "sound",
-        "Tenants have an id, a known tier, capture policy and time zone.",
+        "Tenants have an id, a known tier and a known capture policy.",
         lambda x: [
             *_identified(x, "tenant_id"),
             x.ExpectColumnValuesToBeInSet(column="tier", value_set=["high_value", "standard", "batch"]),
             x.ExpectColumnValuesToBeInSet(column="capture", value_set=["none", "sampled", "full"]),
+        ],
+    ),
+    Suite(
+        "tenants",
+        "usable",
+        "Time zones and currencies of tenants are known: else their months are UTC's, their amounts dollars.",
+        lambda x: [
+            x.ExpectColumnValueLengthsToEqual(column="currency", value=3),
             _no_rows(
                 x,
                 "a time zone is known",
@@ -234,6 +242,7 @@ SUITES: Final = (
         "Lines of invoices name who bills what, for a period that ends after it begins.",
         lambda x: [
             *_identified(x, "provider", "model"),
+            _within(x, "amount_usd", 0),
             _no_rows(x, "a period ends after it begins", "period_end <= period_start"),
         ],
     ),

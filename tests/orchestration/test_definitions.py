@@ -62,6 +62,13 @@ def test_checks(repository: dg.RepositoryDefinition) -> None:
         ("end_user_feedback", "expectations_sound"),
         ("business_outcomes", "expectations_sound"),
         ("human_labels", "expectations_sound"),
+        ("tenants", "expectations_sound"),
+        ("tenants", "expectations_usable"),
+        ("task_times", "expectations_sound"),
+        ("canonical_examples", "expectations_sound"),
+        ("provider_invoices", "expectations_sound"),
+        ("provider_contracts", "expectations_sound"),
+        ("exchange_rates", "expectations_sound"),
     }
     of_one_model = {
         n["name"]

@@ -10,9 +10,9 @@ import dagster as dg
 from assay.settings import Settings, load_settings
 from assay.warehouse.client import connect
 from orchestration.defs.traces.assets import ASSETS as RAW_ASSETS
-from orchestration.defs.traces.expectations import raw_expectations
+from orchestration.defs.traces.expectations import SPECS, raw_expectations
 from orchestration.resources import Store
-from tests.support.rows import insert, span
+from tests.support.rows import evaluation, insert, span
 
 ONLY = "raw_expectations_alone"
 
@@ -46,15 +46,48 @@ def test_corrupt_rows_stop_what_is_built_on_them(settings: Settings, definitions
     assert not [e for e in result.all_events if e.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION]
 
 
-def test_incomplete_rows_alert_and_stop_nothing(settings: Settings, definitions: dg.Definitions) -> None:
-    alone = dg.Definitions(
+def of_raw_tables() -> dg.Definitions:
+    """The checks without what is built on the tables."""
+    return dg.Definitions(
         assets=RAW_ASSETS,
         asset_checks=[raw_expectations],
         jobs=[dg.define_asset_job(ONLY, selection=dg.AssetSelection.checks(raw_expectations))],
         resources={"store": Store()},
         executor=dg.in_process_executor,
     )
-    result = execute(alone, ONLY, cost_usd=None, cost_status="unpriced", prompt_template_version="")
+
+
+# By table, a row of which both what makes it corrupt and what makes it useless is told.
+CORRUPT: dict[str, dict[str, Any]] = {
+    "llm_evaluations": evaluation(datetime.now(UTC), evaluator="", score=None),
+    "end_user_feedback": {"trace_id": "t", "value": 7.0},
+    "business_outcomes": {"event": ""},
+    "human_labels": {"trace_id": "t", "rater": ""},
+    "tenants": {"tenant_id": "org_1", "tier": "gold", "time_zone": "Mars/Olympus"},
+    "task_times": {"task_type": ""},
+    "canonical_examples": {"task_type": "triage", "text": ""},
+    "provider_invoices": {"provider": "", "model": "m"},
+    "provider_contracts": {"contract_id": "c", "kind": "gift"},
+    "exchange_rates": {"currency": "EURO"},
+}
+
+
+def test_every_suite_is_a_check_that_fails(settings: Settings) -> None:
+    with connect(settings) as client:
+        for table, row in CORRUPT.items():
+            insert(client, table, row)
+    result = execute(of_raw_tables(), ONLY, cost_usd=-1, cost_status="unpriced")
+    found = evaluations(result)
+    assert {(spec.asset_key.to_user_string(), spec.name) for spec in SPECS} == set(found)
+    for (table, name), check in found.items():
+        is_sound = name == "expectations_sound"
+        assert not check.passed, (table, name)
+        assert check.blocking == is_sound
+        assert check.severity is (dg.AssetCheckSeverity.ERROR if is_sound else dg.AssetCheckSeverity.WARN)
+
+
+def test_incomplete_rows_alert_and_stop_nothing(settings: Settings, definitions: dg.Definitions) -> None:
+    result = execute(of_raw_tables(), ONLY, cost_usd=None, cost_status="unpriced", prompt_template_version="")
     assert result.success
     found = evaluations(result)
     warned = found["llm_traces", "expectations_usable"]
@@ -63,4 +96,4 @@ def test_incomplete_rows_alert_and_stop_nothing(settings: Settings, definitions:
     assert "cost_status" in (warned.description or "")
     assert "prompt_template_version" in (warned.description or "")
     assert found["llm_traces", "expectations_sound"].passed
-    assert found["human_labels", "expectations_sound"].description == "no rows in the last day"
+    assert found["human_labels", "expectations_sound"].description == "no rows to look at"

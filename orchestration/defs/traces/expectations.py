@@ -36,7 +36,7 @@ def raw_expectations(store: Store) -> Iterator[dg.AssetCheckResult]:
 def result(verdict: Verdict) -> dg.AssetCheckResult:
     """What Dagster shows of a verdict."""
     suite = verdict.suite
-    met = f"met by {verdict.evaluated:,} rows" if verdict.evaluated else "no rows in the last day"
+    met = f"met by {verdict.evaluated:,} rows" if verdict.evaluated else "no rows to look at"
     return dg.AssetCheckResult(
         asset_key=suite.table,
         check_name=check_name(suite),
