@@ -1,7 +1,8 @@
 """What it costs to know whether a span is stored already: a block's look-up among a day of 10 million.
 
 Prints one JSON object: milliseconds for the identities of one block (half of them stored), for live spans of
-the last minutes and for ones spread over the day, beside the time that the engine takes to insert as many::
+the last minutes and for ones spread over the day, each without and with the responses that the spans tell of
+(:mod:`assay.collector.writer.responses`), beside the time that the engine takes to insert as many::
 
     python -m benchmarks.identity --stored 10000000 --block 20000
 """
@@ -18,18 +19,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.collector.writer.store import Store
+from assay.collector.writer.responses import CLAIMED, Responses
+from assay.collector.writer.store import Asked, Store
 from assay.settings import Settings
 from assay.warehouse.client import connect
 from assay.warehouse.migrations import migrate
 from benchmarks.rollups import store
 
 _DAY = 86_400
+# Every span tells of a response, under the same hash.
 _FILL = """
 INSERT INTO ingest_identity
-SELECT 'span', toDateTime({day:UInt32} + intDiv(number * 86400, {stored:UInt64}) AS second, 'UTC')
+SELECT kind, toDateTime({day:UInt32} + intDiv(number * 86400, {stored:UInt64}) AS second, 'UTC')
     - second % 60, sipHash64(number), toDate(toDateTime({day:UInt32}, 'UTC'))
 FROM numbers({first:UInt64}, {count:UInt64})
+ARRAY JOIN ['span', 'response'] AS kind
 """
 
 
@@ -62,7 +66,12 @@ def main() -> None:
                 began = time.perf_counter()
                 client.command(
                     _FILL,
-                    parameters={"day": day, "stored": options.stored, "first": first, "count": options.block},
+                    parameters={
+                        "day": day,
+                        "stored": options.stored,
+                        "first": first,
+                        "count": options.block,
+                    },
                 )
                 took.append(time.perf_counter() - began)
             while client.query("SELECT count() FROM system.merges").result_rows[0][0]:
@@ -71,7 +80,7 @@ def main() -> None:
             rng = np.random.default_rng(1)
             found: dict[str, float] = {}
             for name, low in (("last minutes", max(0, options.stored - 3 * options.block)), ("whole day", 0)):
-                milliseconds = []
+                milliseconds, with_responses = [], []
                 for _ in range(options.runs):
                     numbers = rng.choice(
                         np.arange(low, options.stored, dtype=np.uint64), options.block // 2, replace=False
@@ -85,11 +94,18 @@ def main() -> None:
                     )
                     wanted, minutes = block(hashes, numbers, day, options.stored)
                     began = time.perf_counter()
-                    known = asked.known_identities(["span"], wanted, minutes)
+                    known = asked.known_identities([spans := Asked(["span"], wanted, minutes)])
                     milliseconds.append(1000 * (time.perf_counter() - began))
-                    if len(known["span"]) != len(numbers):
-                        raise SystemExit(f"found {len(known['span'])} of {len(numbers)} stored identities")
+                    if (count := len(known["span"].hashes)) != len(numbers):
+                        raise SystemExit(f"found {count} of {len(numbers)} stored identities")
+                    told = Responses(np.arange(len(wanted)), wanted, minutes)
+                    began = time.perf_counter()
+                    known = asked.known_identities([spans, told.asked])
+                    with_responses.append(1000 * (time.perf_counter() - began))
+                    if (count := len(known[CLAIMED].hashes)) != len(numbers):
+                        raise SystemExit(f"found {count} of {len(numbers)} responses")
                 found[name] = round(statistics.median(milliseconds), 1)
+                found[f"{name}, with responses"] = round(statistics.median(with_responses), 1)
             (rows, size) = client.query(
                 "SELECT sum(rows), sum(bytes_on_disk) FROM system.parts WHERE active "
                 "AND database = currentDatabase() AND table = 'ingest_identity'"

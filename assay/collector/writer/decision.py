@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -10,7 +9,6 @@ import numpy as np
 
 from assay.collector.writer import identity, lineage, parking, responses
 from assay.collector.writer.block import Block
-from assay.collector.writer.identity import Hashes
 from assay.collector.writer.lineage import Lineage
 from assay.collector.writer.parking import Parking
 from assay.collector.writer.store import Store, Stored
@@ -64,8 +62,12 @@ class Decision:
 
 def decide(block: Block, store: Store, parked: Parking, prices: PriceTable) -> Decision:
     """Ask the store which rows are new. Only valid while the lock is held."""
-    known = _known(block, store)
-    fresh = identity.fresh(list(block.identities.values()), known)
+    identities = list(block.identities.values())
+    asked = [identity.asked(identities)] if identities else []
+    if block.responses is not None:
+        asked.append(block.responses.asked)
+    known = store.known_identities(asked)
+    fresh = identity.fresh(identities, known)
     for kind in ("evaluation", "feedback", "outcome", "label"):
         if kind in fresh:
             hashes = block.identities[kind].hashes.tolist()
@@ -75,7 +77,7 @@ def decide(block: Block, store: Store, parked: Parking, prices: PriceTable) -> D
     corrected, rows = lineage.billed_now(store, found.repeating)
     twins = np.zeros(len(block.batch.kinds["span"]), np.bool_)
     if block.responses is not None:
-        given_back = np.zeros(0, np.uint64) if rows is None else responses.released(rows).hashes
+        given_back = None if rows is None else responses.released(rows)
         twins = responses.twins(block.responses, _billed(fresh["span"], found), known, given_back)
     return Decision(fresh, found, corrected, prices, twins)
 
@@ -92,21 +94,6 @@ def recall(block: Block, note: Note, store: Store, prices: PriceTable) -> Decisi
 
 def _unpacked(packed: bytes, count: int) -> Bools:
     return np.unpackbits(np.frombuffer(packed, np.uint8), count=count).astype(np.bool_)
-
-
-def _known(block: Block, store: Store) -> Mapping[str, Hashes]:
-    """Which identities of the block, and which responses, the store has: one query for all kinds."""
-    if not block.identities:
-        return {}
-    kinds = list(block.identities)
-    hashes = [found.hashes for found in block.identities.values()]
-    minutes = [found.minute for found in block.identities.values()]
-    if block.responses is not None:
-        kinds += responses.KINDS
-        slots, around = block.responses.around
-        hashes.append(slots.ravel())
-        minutes.append(around.ravel())
-    return store.known_identities(kinds, np.concatenate(hashes), np.concatenate(minutes))
 
 
 def _billed(fresh: Bools, found: Lineage) -> Bools:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from assay.collector.writer import arrow
 from assay.collector.writer.batch import Batch, Rows
+from assay.collector.writer.store import Asked, Known
 from assay.contracts.records import Evaluation, Feedback, Label, Outcome, Record, Span
 from assay.pricing.columns import Bools, Ints
 
@@ -91,7 +92,16 @@ def identify_all(batch: Batch) -> dict[str, Identities]:
     return {kind: identify(kind, batch.kinds[kind]) for kind in KINDS if len(batch.kinds[kind])}
 
 
-def fresh(identities: Sequence[Identities], known: Mapping[str, Hashes]) -> dict[str, Bools]:
+def asked(identities: Sequence[Identities]) -> Asked:
+    """The question which of them are stored."""
+    return Asked(
+        [found.kind for found in identities],
+        np.concatenate([found.hashes for found in identities]),
+        np.concatenate([found.minute for found in identities]),
+    )
+
+
+def fresh(identities: Sequence[Identities], known: Mapping[str, Known]) -> dict[str, Bools]:
     """Which rows are stored neither before nor earlier in the block.
 
     Args:
@@ -99,7 +109,8 @@ def fresh(identities: Sequence[Identities], known: Mapping[str, Hashes]) -> dict
         known: which of them the store has, by kind.
     """
     return {
-        i.kind: i.first & ~np.isin(i.hashes, known.get(i.kind, np.zeros(0, np.uint64))) for i in identities
+        i.kind: i.first & ~np.isin(i.hashes, known[i.kind].hashes) if i.kind in known else i.first
+        for i in identities
     }
 
 

@@ -124,6 +124,8 @@ def _contracts(records: Sequence[Contract]) -> pa.Table:
             "amount_usd": arrow.money([r.amount_usd for r in latest]),
             "units": arrow.money([r.units for r in latest]),
             "tokens_per_minute": pa.array([r.tokens_per_minute for r in latest], pa.uint32()),
+            "output_weight": arrow.money([r.output_weight for r in latest]),
+            "cache_read_weight": arrow.money([r.cache_read_weight for r in latest]),
             "valid_from": pa.array([r.valid_from for r in latest], pa.date32()),
             "valid_to": pa.array([r.valid_to for r in latest], pa.date32()),
         }

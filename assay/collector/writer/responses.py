@@ -18,12 +18,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from assay.collector.writer.identity import Hashes, Identities, Mark, Minutes, digest
+from assay.collector.writer.store import Asked, Known
 from assay.contracts.records import Span
 from assay.pricing.columns import Bools, Ints
 
 CLAIMED: Final = "response"
 RELEASED: Final = "response_released"
-KINDS: Final = (CLAIMED, RELEASED)
 # ``unbilled_reason`` of a span that tells of a call that another one is billed for.
 TWIN: Final = "twin"
 
@@ -33,10 +33,10 @@ SHORTEST: Final = 16
 # Around a call, instrumentations begin within milliseconds of each other; a gateway may let a call wait, and
 # a client may try again inside one span.
 _MINUTE: Final = 60
-_AROUND: Final = np.array([-_MINUTE, 0, _MINUTE], np.int64)
+_AROUND_S: Final = (-_MINUTE, 0, _MINUTE)
 # Odd, without pattern (2**64 / the golden ratio): minutes that follow each other give hashes far apart.
 _SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
-_NONE: Final = np.zeros(0, np.uint64)
+_NONE: Final = Known(np.zeros(0, np.uint64), np.zeros(0, np.uint32))
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,9 @@ class Responses:
     minute: Minutes
 
     @property
-    def around(self) -> tuple[Hashes, Minutes]:
-        """What has to be asked of the store: each response in its minute, the one before and the one after.
-
-        Shaped (rows, 3).
-        """
-        minutes = (self.minute[:, None].astype(np.int64) + _AROUND).clip(0).astype(np.uint32)
-        return _slots(self.hashes[:, None], minutes), minutes
+    def asked(self) -> Asked:
+        """The question which are claimed, in their minute, the one before or the one after."""
+        return Asked((CLAIMED, RELEASED), self.hashes, self.minute, _AROUND_S)
 
     def claims(self, chosen: Bools, retention_us: Ints) -> Mark:
         """The claims of spans.
@@ -70,8 +66,7 @@ class Responses:
             retention_us: per span of the block, from when it is kept.
         """
         these = chosen[self.rows]
-        minute = self.minute[these]
-        return Mark(CLAIMED, minute, _slots(self.hashes[these], minute), retention_us[self.rows[these]])
+        return Mark(CLAIMED, self.minute[these], self.hashes[these], retention_us[self.rows[these]])
 
 
 def of_spans(spans: Sequence[Span], identities: Identities) -> Responses:
@@ -103,25 +98,26 @@ def released(rows: pa.Table) -> Mark:
     times = _microseconds(rows["timestamp"])[known]
     minute = (times // 1_000_000 // _MINUTE * _MINUTE).astype(np.uint32)
     retention = _microseconds(rows["retention_start"])[known]
-    return Mark(RELEASED, minute, _slots(hashes[known], minute), retention)
+    return Mark(RELEASED, minute, hashes[known], retention)
 
 
-def twins(told: Responses, billed: Bools, known: Mapping[str, Hashes], given_back: Hashes) -> Bools:
+def twins(told: Responses, billed: Bools, known: Mapping[str, Known], given_back: Mark | None) -> Bools:
     """Which spans of a block tell of a call that another span is billed for.
 
     Args:
         told: of the spans of the block.
         billed: per span of the block, whether it is new and billed as far as its trace is concerned.
-        known: what the store answered to ``told.around``, by kind.
+        known: what the store answered to ``told.asked``, by kind.
         given_back: what stored spans give back in this block.
     """
     twin = np.zeros(len(billed), np.bool_)
     left = np.flatnonzero(billed[told.rows])
     if not len(left):
         return twin
-    held = _held(known.get(CLAIMED, _NONE), known.get(RELEASED, _NONE), given_back)
+    held = _held(known.get(CLAIMED, _NONE), known.get(RELEASED, _NONE), given_back or _NONE)
     if len(held):
-        repeated = np.isin(told.around[0][left], held).any(axis=1)
+        around = told.minute[left, None].astype(np.int64) + np.array(_AROUND_S)
+        repeated = np.isin(_slots(told.hashes[left, None], around), held).any(axis=1)
         twin[told.rows[left[repeated]]] = True
         left = left[~repeated]
     # Of the rest the first of each response stays, with what is more than a minute away from it. One turn
@@ -139,18 +135,20 @@ def twins(told: Responses, billed: Bools, known: Mapping[str, Hashes], given_bac
     return twin
 
 
-def _held(claims: Hashes, *given_back: Hashes) -> Hashes:
-    """Responses that were claimed more often than they were given back."""
-    held, count = np.unique(claims, return_counts=True)
-    gone, times = np.unique(np.concatenate(given_back), return_counts=True)
+def _held(claims: Known, *given_back: Known | Mark) -> Hashes:
+    """Responses that were claimed more often than they were given back, each with its minute."""
+    held, count = np.unique(_slots(claims.hashes, claims.minute), return_counts=True)
+    gone, times = np.unique(
+        np.concatenate([_slots(back.hashes, back.minute) for back in given_back]), return_counts=True
+    )
     _, at, of = np.intersect1d(held, gone, assume_unique=True, return_indices=True)
     count[at] -= times[of]
     return held[count > 0]
 
 
-def _slots(hashes: Hashes, minutes: Minutes) -> Hashes:
-    """A response in a minute: the store answers with the hash alone."""
-    return hashes ^ (minutes.astype(np.uint64) * _SPREAD)
+def _slots(hashes: Hashes, minute: Minutes | Ints) -> Hashes:
+    """Response and minute in one number."""
+    return hashes ^ (minute.astype(np.uint64) * _SPREAD)
 
 
 def _microseconds(column: pa.ChunkedArray) -> Ints:

@@ -33,12 +33,15 @@ _KNOWN = """
 WITH
     reinterpret(base64Decode('{hashes}'), 'Array(UInt64)') AS hashes,
     reinterpret(base64Decode('{minutes}'), 'Array(UInt32)') AS minutes
-SELECT kind, hash
+SELECT kind, hash, minute
 FROM ingest_identity
 WHERE
     kind IN ({kinds})
     AND (minute, hash) IN (
-        SELECT toDateTime(m, 'UTC'), h FROM (SELECT minutes AS m, hashes AS h) ARRAY JOIN m, h
+        SELECT toDateTime(m + around, 'UTC'), h
+        FROM (SELECT minutes AS m, hashes AS h)
+        ARRAY JOIN m, h
+        ARRAY JOIN {around} AS around
     )
 """
 _SPANS = """
@@ -73,6 +76,28 @@ FROM system.columns
 WHERE database = currentDatabase() AND table = 'llm_traces' AND default_kind NOT IN ('MATERIALIZED', 'ALIAS')
 ORDER BY position
 """
+
+
+class Asked(NamedTuple):
+    """Which of some identities are stored?
+
+    Attributes:
+        kinds: in which they may be.
+        hashes, minute: of each identity.
+        around_s: where each is looked for, in seconds from its minute.
+    """
+
+    kinds: Sequence[str]
+    hashes: NDArray[np.uint64]
+    minute: NDArray[np.uint32]
+    around_s: Sequence[int] = (0,)
+
+
+class Known(NamedTuple):
+    """Identities of one kind that are stored, one per row, in no order."""
+
+    hashes: NDArray[np.uint64]
+    minute: NDArray[np.uint32]
 
 
 class Stored(NamedTuple):
@@ -110,16 +135,24 @@ class Store:
             fmt="ArrowStream",
         )
 
-    def known_identities(
-        self, kinds: Iterable[str], hashes: NDArray[np.uint64], minutes: NDArray[np.uint32]
-    ) -> dict[str, NDArray[np.uint64]]:
+    def known_identities(self, asked: Iterable[Asked]) -> dict[str, Known]:
         """Of the given identities those that are stored, by kind; one per row that is stored."""
-        found = self._query(_KNOWN, kinds=_quoted(kinds), hashes=_packed(hashes), minutes=_packed(minutes))
-        if not found.num_rows:
+        parts = [
+            _KNOWN.format(
+                kinds=_quoted(one.kinds),
+                hashes=_packed(one.hashes),
+                minutes=_packed(one.minute),
+                around=list(one.around_s),
+            )
+            for one in asked
+        ]
+        if not parts:
             return {}
+        found = self._query(" UNION ALL ".join(f"({part})" for part in parts))
         kinds = np.array(found["kind"].to_pylist(), object)
         stored = arrow.column(found, "hash")
-        return {str(kind): stored[kinds == kind] for kind in set(kinds)}
+        minute = arrow.column(found, "minute").astype(np.uint32)
+        return {str(kind): Known(stored[kinds == kind], minute[kinds == kind]) for kind in set(kinds)}
 
     def spans(self, trace_hashes: NDArray[np.uint64], *, with_parent_only: bool = False) -> pa.Table:
         """The stored spans of the traces: hashes, time, series, whether they used tokens."""
@@ -147,7 +180,8 @@ class Store:
         )
 
     def _query(self, sql: str, **parts: str) -> pa.Table:
-        return self._client.query_arrow(sql.format(**parts), use_strings=True, settings=dict(_LOOKUP))
+        sql = sql.format(**parts) if parts else sql
+        return self._client.query_arrow(sql, use_strings=True, settings=dict(_LOOKUP))
 
 
 def _packed(values: NDArray[Any]) -> str:

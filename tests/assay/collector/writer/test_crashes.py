@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,38 +19,9 @@ from assay.collector.writer.store import Store
 from assay.contracts.records import Evaluation, Feedback, Quality
 from assay.settings import Settings
 from assay.warehouse.client import connect
+from tests.support.crashing import CrashError, failing
 from tests.support.processes import python, start, wait_for
 from tests.support.writing import NOW, Bench, span
-
-
-class CrashError(Exception):
-    """Stands for the end of the process: nothing in the writer handles it."""
-
-
-class FailingClient:
-    """A real client whose n-th insert is the last thing that its process does."""
-
-    def __init__(self, client: Any, insert: int, *, executed: bool) -> None:
-        self._client = client
-        self._left = insert
-        self._executed = executed
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-    def raw_insert(self, *arguments: Any, **options: Any) -> Any:
-        self._left -= 1
-        if self._left == 0 and not self._executed:
-            raise CrashError
-        result = self._client.raw_insert(*arguments, **options)
-        if self._left == 0:
-            raise CrashError
-        return result
-
-
-def failing(bench: Bench, insert: int, *, executed: bool) -> Callable[[], Any]:
-    return lambda: FailingClient(connect(bench.settings), insert, executed=executed)
-
 
 # Tables of the block below, in the order of insertion.
 TABLES = [

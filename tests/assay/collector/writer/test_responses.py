@@ -12,8 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assay.collector.writer.identity import Mark
 from assay.collector.writer.responses import CLAIMED, RELEASED, Responses, twins
+from assay.collector.writer.store import Known
 from assay.contracts.records import Span, Tokens
+from tests.support.crashing import CrashError, failing
+from tests.support.processes import wait_for
 from tests.support.writing import COST, NOW, Bench, span
 
 ID = "msg_01XFDUDYJgAACzvnptvVoYEL"
@@ -96,6 +100,24 @@ def test_what_is_another_call(bench: Bench) -> None:
     bench.assert_exact(12, billed=10)
 
 
+@pytest.mark.parametrize("executed", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("insert", [1, 2], ids=["llm_traces", "ingest_identity"])
+def test_death_around_an_insert(bench: Bench, insert: int, executed: bool) -> None:
+    """Of a block that takes a parent out of the count and leaves a twin out of it."""
+    bench.send("span", AROUND)
+    bench.drain()
+    bench.send("span", INSIDE, APART)
+    with (
+        pytest.raises(CrashError),
+        bench.running("first", connect_store=failing(bench, insert, executed=executed)),
+    ):
+        wait_for(bench.died.is_set, "the crash", 20)
+    bench.send("span", APART, told("later"), AROUND)
+    bench.drain()
+    assert_once(bench, 4, 1)
+    assert unbilled(bench) == {"around": "parent", "apart": "twin", "later": "twin"}
+
+
 @pytest.mark.parametrize("one_block", [True, False])
 def test_the_minute_before_and_the_minute_after(bench: Bench, one_block: bool) -> None:
     minute = NOW.replace(second=0, microsecond=0) - timedelta(minutes=10)
@@ -165,12 +187,16 @@ def test_one_by_one_gives_the_same(
     returned: list[tuple[int, int]],
     given_back: list[tuple[int, int]],
 ) -> None:
-    def hashes(stored: list[tuple[int, int]]) -> Any:
-        return responses(stored).around[0].reshape(-1, 3)[:, 1]
+    def marks(stored: list[tuple[int, int]]) -> Mark:
+        told = responses(stored)
+        return Mark("", told.minute, told.hashes, np.zeros(len(stored), np.int64))
+
+    def rows(stored: list[tuple[int, int]]) -> Known:
+        return Known(marks(stored).hashes, marks(stored).minute)
 
     billed = np.array([is_billed for *_, is_billed in records], np.bool_)
-    known = {CLAIMED: hashes(claimed), RELEASED: hashes(returned)}
-    found = twins(responses([r[:2] for r in records]), billed, known, hashes(given_back))
+    known = {CLAIMED: rows(claimed), RELEASED: rows(returned)}
+    found = twins(responses([r[:2] for r in records]), billed, known, marks(given_back))
     held = list(claimed)
     for gone in (*returned, *given_back):
         if gone in held:
