@@ -31,6 +31,8 @@ Status = Literal["ok", "error", "aborted"]
 TenantTier = Literal["high_value", "standard", "batch"]
 RiskClass = Literal["standard", "regulated"]
 Capture = Literal["none", "sampled", "full"]
+# No provider weighs an output token like more than a dozen of the prompt.
+MAX_WEIGHT = Decimal(1_000)
 # More units of capacity than any provider sells; their amounts have to fit the store's decimals.
 MAX_UNITS = Decimal(1_000_000)
 # Of the currencies in use the strongest is worth about 3 US dollars, the weakest a hundred-thousandth.
@@ -215,10 +217,11 @@ class Invoice(Record):
 class Contract(Record):
     """What is agreed with a provider beside prices: a credit, or capacity at a fixed amount.
 
-    ``amount_usd`` is a credit's whole, or what one of ``units`` costs ``per`` month or hour. ``model`` may be
-    a pattern with ``*`` and ``?``; without a model, tenant or tier the contract is of all of them. It holds
-    from the day ``valid_from`` until before ``valid_to``; on no day where the two are equal: so it is
-    withdrawn.
+    ``amount_usd`` is a credit's whole, or what one of ``units`` costs ``per`` month or hour. Of the
+    ``tokens_per_minute`` that one serves, an output token takes ``output_weight`` and one that is read
+    from the cache ``cache_read_weight``. ``model`` may be a pattern with ``*`` and ``?``; without a
+    model, tenant or tier the contract is of all of them. It holds from the day ``valid_from`` until
+    before ``valid_to``; on no day where the two are equal: so it is withdrawn.
     """
 
     contract_id: Id
@@ -233,6 +236,8 @@ class Contract(Record):
     per: Literal["", "month", "hour"] = ""
     units: Count = Decimal(1)
     tokens_per_minute: Tokens32 | None = None
+    output_weight: Count = Decimal(1)
+    cache_read_weight: Count = Decimal(1)
     valid_to: date | None = None
 
     def __post_init__(self) -> None:
@@ -248,12 +253,19 @@ class Contract(Record):
                 raise ValueError(
                     "`tokens_per_minute` must be more than 0; leave it out where it is not known"
                 )
+            for name in ("output_weight", "cache_read_weight"):
+                weight = getattr(self, name)
+                if not (weight.is_finite() and 0 <= weight <= MAX_WEIGHT and round(weight, 6) == weight):
+                    raise ValueError(
+                        f"`{name}` must be from 0 to {MAX_WEIGHT} with at most 6 decimal places, got {weight}"
+                    )
             return
         for name, given in (("per", self.per), ("tokens_per_minute", self.tokens_per_minute)):
             if given not in ("", None):
                 raise ValueError(f"`{name}` is of provisioned capacity; leave it out of a credit")
-        if self.units != 1:
-            raise ValueError("`units` is of provisioned capacity; leave it out of a credit")
+        for name in ("units", "output_weight", "cache_read_weight"):
+            if getattr(self, name) != 1:
+                raise ValueError(f"`{name}` is of provisioned capacity; leave it out of a credit")
 
 
 class ExchangeRate(Record):

@@ -34,7 +34,9 @@ select
         pricing_tier,
         valid_from,
         valid_before,
-        {{ pico('amount_usd') }}
+        {{ pico('amount_usd') }},
+        toInt128(output_weight * 1000000),
+        toInt128(cache_read_weight * 1000000)
     )) as list
 from (select * from {{ contracts }} where kind = '{{ kind }}' order by {{ order }})
 {%- endmacro -%}
@@ -49,12 +51,12 @@ from (select * from {{ contracts }} where kind = '{{ kind }}' order by {{ order 
     and day < {{ c }}.7
 {%- endmacro -%}
 
-{#- Of such a list of capacities the first that serves a row of spend; empty: none. -#}
+{#- Of such a list of capacities the first that serves a row of spend; its id is empty where none does. -#}
 {%- macro first_contract(list) -%}
 arrayFirst(
     c -> {{ is_about('c') }} and if(c.5 = '', pricing_tier in ('standard', 'provisioned'), pricing_tier = c.5),
     {{ list }}
-).1
+)
 {%- endmacro -%}
 
 {#- Tokens of a row of spend, of every class. -#}
@@ -62,6 +64,19 @@ arrayFirst(
 {%- for _, column in token_classes() -%}
 {{ column }}{% if not loop.last %} + {% endif %}
 {%- endfor -%}
+{%- endmacro -%}
+
+{#- Tokens of a row of spend as its capacity counts them. Whole millionths, as the weights are. -#}
+{%- macro counted_tokens(contract) -%}
+(
+    toInt128(
+        {%- for class, column in token_classes() if class not in ('cache_read', 'output') -%}
+        {{ column }}{% if not loop.last %} + {% endif %}
+        {%- endfor -%}
+    ) * 1000000
+    + cache_read_tokens * {{ contract }}.10
+    + completion_tokens * {{ contract }}.9
+) * toDecimal128('0.000001', 6)
 {%- endmacro -%}
 
 {#- As what a row of spend stands on an invoice: by the model that answered, or the one that was asked for. -#}

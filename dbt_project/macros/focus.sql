@@ -109,7 +109,7 @@ select
         if(
             isNull(months.capacity_tokens),
             {{ share_of_month('sum(usage.effective_usd)', 'months.amount_usd') }},
-            toDecimal128(sum(usage.tokens), 12)
+            toDecimal128(sum(usage.counted_tokens), 12)
         )
     ),
     {{ committed_unit('months.capacity_tokens') }}
@@ -169,7 +169,7 @@ select
         if(
             isNull(months.capacity_tokens),
             {{ share_of_month('months.unused_usd', 'months.amount_usd') }},
-            toDecimal128(greatest(ifNull(months.capacity_tokens, 0) - months.used_tokens, 0), 12)
+            toDecimal128(ifNull(months.capacity_tokens, 0) - months.used_tokens, 12)
         )
     ) as left_over,
     cast(null as Nullable(Decimal(38, 12))),

@@ -74,17 +74,20 @@ served as (
         response_model,
         pricing_tier,
         is_priced,
-        {{ first_contract('(select capacities.list from capacities)') }} as contract_id,
+        {{ first_contract('(select capacities.list from capacities)') }} as contract,
+        contract.1 as contract_id,
         -- A call of a capacity that no contract names is not billed by the token: what it cost is not known.
         contract_id = '' and pricing_tier != 'provisioned' as is_metered,
         requests as request_count,
         cost as cost_usd
         {%- for _, column in token_classes() %},
         sum_{{ column }} as {{ column }}
-        {%- endfor %}
+        {%- endfor %},
+        if(contract_id = '', toDecimal128(0, 6), {{ counted_tokens('contract') }}) as counted_tokens
     from by_day
 
 )
 
-select * from served
+select * except (contract)
+from served
 {%- endmacro -%}

@@ -234,6 +234,37 @@ def test_focus_bills_the_purchase_and_spreads_it_over_the_tokens(example: Settin
     }
 
 
+def test_a_capacity_counts_output_and_cache_reads_by_their_weights(built: Settings) -> None:
+    """2 × 1,000 × 60 × 24 × 31 = 89,280,000 tokens for 620 USD. `a`: 10,000,000 of the prompt, of which
+    4,000,000 from the cache, and 4,160,000 of output, each of which counts as four: 6,000,000 + 16,640,000 =
+    22,640,000. `b`: 22,000,000 of the prompt alone. Together half of it all: 310 USD.
+    """
+    weighted = contract("ptu", "provisioned", 310, model="gpt-4o", units=Decimal(2), tokens_per_minute=1_000)
+    weighted |= {"output_weight": Decimal(4), "cache_read_weight": Decimal(0)}
+    insert(built, "provider_contracts", [weighted])
+    used_by = {
+        "a": tokens(10_000_000) | {"cached_tokens": 4_000_000, "completion_tokens": 4_160_000},
+        "b": tokens(22_000_000),
+    }
+    insert(built, "llm_traces", [used(t, "gpt-4o", 1, OCTOBER) | row for t, row in used_by.items()])
+    (month,) = rows(built, f"SELECT * FROM provisioned_monthly WHERE month = '{OCTOBER}'")
+    assert (month["used_tokens"], month["used_usd"], month["utilisation"]) == (44_640_000, 310, 0.5)
+    found = rows(built, f"SELECT * FROM chargeback_monthly WHERE month = '{OCTOBER}'")
+    shares = {r["tenant_id"]: r["provisioned_usd"] for r in found}
+    assert shares["a"] + shares["b"] == 310
+    assert abs(shares["a"] - Decimal(22_640_000) / 89_280_000 * 620) < 2 * PICO
+    focus = rows(built, f"SELECT * FROM focus_charges WHERE toDate(BillingPeriodStart) = '{OCTOBER}'")
+    counted = {
+        r["CommitmentDiscountStatus"]: r["CommitmentDiscountQuantity"]
+        for r in focus
+        if r["SubAccountId"] != "b"
+    }
+    assert counted == {None: 89_280_000, "Used": 22_640_000, "Unused": 44_640_000}
+    # What was consumed is what the calls had.
+    (of_a,) = [r for r in focus if r["SubAccountId"] == "a"]
+    assert of_a["ConsumedQuantity"] == 14_160_000
+
+
 def test_focus_counts_a_capacity_of_unknown_size_in_months(built: Settings) -> None:
     contracts = [contract("ptu", "provisioned", 300, model="gpt-4o", per="month")]
     insert(built, "provider_contracts", contracts)

@@ -12,7 +12,7 @@ served as (
         contract_id,
         month,
         sum(served.request_count) as requests,
-        sum({{ all_tokens() }}) as tokens,
+        sum(served.counted_tokens) as tokens,
         -- What the calls would have cost by the token; NULL where one of them has no such price.
         {{ sum_if_all_known('served.cost_usd', 'true') }} as list_usd
     from {{ ref('int_spend_served') }} as served
@@ -45,12 +45,15 @@ compared as (
         due.month as month,
         due.due_usd as amount_usd,
         served.requests as request_count,
-        toInt256(served.tokens) as used_tokens,
-        toInt256(due.capacity) as capacity_tokens,
+        served.tokens as used_tokens,
+        due.capacity as capacity_tokens,
+        -- Whole millionths of tokens: the contract's weights have no more places.
+        toInt256(used_tokens * 1000000) as used_micro,
+        toInt256(capacity_tokens) * 1000000 as capacity_micro,
         multiIf(
-            used_tokens = 0, toInt256(0),
-            isNull(capacity_tokens) or used_tokens >= capacity_tokens, due.due_pico,
-            intDiv(due.due_pico * used_tokens, assumeNotNull(capacity_tokens))
+            used_micro = 0, toInt256(0),
+            isNull(capacity_micro) or used_micro >= capacity_micro, due.due_pico,
+            intDiv(due.due_pico * used_micro, assumeNotNull(capacity_micro))
         ) as used_pico,
         served.requests = 0 as is_idle,
         if(is_idle, null, served.list_usd) as list_usd
@@ -66,7 +69,7 @@ select
     month,
     amount_usd,
     request_count,
-    toInt64(used_tokens) as used_tokens,
+    used_tokens,
     toInt128(capacity_tokens) as capacity_tokens,
     {{ usd('used_pico') }} as used_usd,
     amount_usd - used_usd as unused_usd,

@@ -1,9 +1,11 @@
--- What was used of each capacity, shared out by tokens: to the calls of every day, tenant and model.
+-- What was used of each capacity, shared out by tokens as it counts them: to the calls of every day, tenant
+-- and model.
 with served as (
 
     select
         *,
-        toInt256({{ all_tokens() }}) as tokens
+        toInt64({{ all_tokens() }}) as tokens,
+        toInt256(counted_tokens * 1000000) as counted_micro
     from {{ ref('int_spend_served') }}
     where contract_id != ''
 
@@ -22,12 +24,12 @@ laid_out as (
 
     select
         *,
-        sum(tokens) over (
+        sum(counted_micro) over (
             partition by contract_id, month
             order by day, tenant_month, tenant_id, provider, model, response_model, pricing_tier, is_priced
             rows between unbounded preceding and current row
         ) as upto,
-        sum(tokens) over (partition by contract_id, month) as month_tokens
+        sum(counted_micro) over (partition by contract_id, month) as month_micro
     from served
 
 ),
@@ -46,9 +48,10 @@ shared as (
         laid_out.pricing_tier as pricing_tier,
         laid_out.is_priced as is_priced,
         laid_out.request_count as request_count,
-        toInt64(laid_out.tokens) as tokens,
+        laid_out.tokens as tokens,
+        laid_out.counted_tokens as counted_tokens,
         laid_out.cost_usd as list_usd,
-        {{ part_of('months.used_pico', 'laid_out.tokens', 'laid_out.upto', 'laid_out.month_tokens') }}
+        {{ part_of('months.used_pico', 'laid_out.counted_micro', 'laid_out.upto', 'laid_out.month_micro') }}
             as share_pico
     from laid_out
     inner join months on laid_out.contract_id = months.contract_id and laid_out.month = months.month
@@ -68,6 +71,7 @@ select
     is_priced,
     request_count,
     tokens,
+    counted_tokens,
     list_usd,
     {{ usd('share_pico') }} as effective_usd
 from shared

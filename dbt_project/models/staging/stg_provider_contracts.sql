@@ -24,6 +24,8 @@ renamed as (
         cast(per as String) as per,
         units,
         tokens_per_minute,
+        output_weight,
+        cache_read_weight,
         valid_from,
         valid_to,
         ifNull(valid_to, {{ no_end() }}) as valid_before,
