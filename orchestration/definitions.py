@@ -26,7 +26,11 @@ from orchestration.defs.quality.schedules import weekly_calibration_schedule
 from orchestration.defs.traces.assets import ASSETS as RAW_ASSETS
 from orchestration.defs.traces.checks import CHECKS as RAW_CHECKS
 from orchestration.defs.traces.expectations import raw_expectations
-from orchestration.defs.traces.sensors import telemetry_checks_sensor, telemetry_freshness_sensor
+from orchestration.defs.traces.sensors import (
+    failing_checks_sensor,
+    telemetry_checks_sensor,
+    telemetry_freshness_sensor,
+)
 from orchestration.resources import Store, dbt_resource
 
 defs = dg.Definitions(
@@ -59,7 +63,13 @@ defs = dg.Definitions(
         hourly_complexity_schedule,
         daily_price_changes_schedule,
     ],
-    sensors=[telemetry_freshness_sensor, telemetry_checks_sensor, outside_builds_sensor, regression_sensor],
+    sensors=[
+        telemetry_freshness_sensor,
+        telemetry_checks_sensor,
+        failing_checks_sensor,
+        outside_builds_sensor,
+        regression_sensor,
+    ],
     resources={"store": Store(), "dbt": dbt_resource()},
     # The steps of a run share its process: each process more costs seconds and 200 MB.
     executor=dg.in_process_executor,

@@ -29,7 +29,7 @@ from slack_sdk.webhook import WebhookClient
 from assay.settings import Settings
 from sensors import alerts
 from sensors.alerts import Event
-from sensors.messages import message
+from sensors.messages import escape, message
 
 # Older news is no news: after a long outage the channel should not be flooded with what is over.
 _GIVE_UP = timedelta(hours=24)
@@ -98,6 +98,20 @@ def deliver(client: Client, settings: Settings, now: datetime) -> int:
     return delivered
 
 
+def say(settings: Settings, text: str) -> None:
+    """Post a line about the system itself, which is no alert on traffic, to the production channel.
+
+    Without a webhook nobody is told, which is no error.
+
+    Raises:
+        DeliveryError: it did not arrive.
+    """
+    if not settings.slack_webhook_url:
+        return
+    if error := _send(_webhook(settings.slack_webhook_url), {"text": escape(text)})[0]:
+        raise DeliveryError(f"the webhook of production {error}")
+
+
 class Pending(NamedTuple):
     """A stored event that a channel should hear of, under the id that it was stored with."""
 
@@ -131,16 +145,19 @@ def _webhook(url: str) -> WebhookClient:
 
 def _post(webhook: WebhookClient, event: Event, settings: Settings) -> tuple[str, bool]:
     """What went wrong, empty if nothing; and whether it would go wrong for any other message, too."""
-    body: Mapping[str, Any] = message(event, settings)
+    error, is_down = _send(webhook, message(event, settings))
+    return f"the webhook of {event.cohort} {error}" if error else "", is_down
+
+
+def _send(webhook: WebhookClient, body: Mapping[str, Any]) -> tuple[str, bool]:
     try:
-        answer = webhook.send(text=body["text"], blocks=body["blocks"])
+        answer = webhook.send(text=body["text"], blocks=body.get("blocks"))
     except (OSError, HTTPException) as error:
-        return f"the webhook of {event.cohort} cannot be reached: {error}", True
+        return f"cannot be reached: {error}", True
     if answer.status_code == 200:
         return "", False
-    what = f"the webhook of {event.cohort} answered {answer.status_code} {answer.body[:200]}"
     # 400 is about this message; everything else (403, 404, 410, 429, 5xx) about the channel or the service.
-    return what, answer.status_code != 400
+    return f"answered {answer.status_code} {answer.body[:200]}", answer.status_code != 400
 
 
 def _noted(event_id: str, event: Event, kind: str, now: datetime, summary: str) -> Event:

@@ -84,6 +84,7 @@ def test_sensors_schedules_jobs(repository: dg.RepositoryDefinition) -> None:
         "regression_sensor": 30,
         "telemetry_freshness_sensor": 60,
         "telemetry_checks_sensor": 900,
+        "failing_checks_sensor": 60,
         "outside_builds_sensor": 60,
     }
     assert {s.default_status for s in repository.sensor_defs} == {dg.DefaultSensorStatus.RUNNING}

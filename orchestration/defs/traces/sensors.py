@@ -1,11 +1,14 @@
-"""Sensors that tell Dagster about rows which were written without it. Neither starts a run."""
+"""Sensors that tell Dagster about rows which were written without it, and people about checks that fail.
+None starts a run.
+"""
 
 from datetime import UTC, datetime
 
 import dagster as dg
 
-from orchestration.defs.traces import arrivals, soundness
+from orchestration.defs.traces import arrivals, failing, soundness
 from orchestration.resources import Store
+from sensors import notify
 
 
 @dg.sensor(
@@ -47,3 +50,18 @@ def telemetry_checks_sensor(store: Store) -> dg.SensorResult:
         ],
         skip_reason=f"{len(findings)} checks, failed: {', '.join(failed) or 'none'}",
     )
+
+
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Tells the channel of alerts which checks began to fail, and which pass again.",
+)
+def failing_checks_sensor(context: dg.SensorEvaluationContext, store: Store) -> dg.SensorResult:
+    """What could not be delivered fails the tick, and is told by the next one."""
+    assert context.repository_def is not None
+    keys = list(context.repository_def.asset_graph.asset_check_keys)
+    news = failing.decide(failing.read(context.instance, keys), context.cursor)
+    if news.text:
+        notify.say(store.settings, news.text)
+    return dg.SensorResult(cursor=news.cursor, skip_reason=news.summary)

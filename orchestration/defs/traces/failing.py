@@ -1,0 +1,68 @@
+"""Checks that began to fail, or no longer do, as a message to the channel of alerts.
+
+Dagster shows a failed check to whoever looks. A check fails once and stays failed until it is judged again:
+only what changed is told.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+from dagster import AssetCheckKey
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+
+# Slack shows a message of some thousand characters whole.
+_MOST_LINES = 20
+_LONGEST = 200
+
+
+@dataclass(frozen=True)
+class News:
+    """What to say, empty where nothing changed, and what has been said then."""
+
+    text: str
+    cursor: str
+    summary: str
+
+
+def read(instance: dg.DagsterInstance, keys: Sequence[AssetCheckKey]) -> dict[str, str]:
+    """Checks whose newest evaluation failed, ``asset · check``, with what it found.
+
+    One that is being evaluated, or whose evaluation crashed, is as it was before: a run that fails is seen
+    as that.
+    """
+    failing = {}
+    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys))
+    for key, record in records.items():
+        if record.status is not AssetCheckExecutionRecordStatus.FAILED or record.event is None:
+            continue
+        evaluation = record.event.asset_check_evaluation
+        if evaluation is not None:
+            severity = (
+                "blocks what is built on it" if evaluation.blocking else evaluation.severity.value.lower()
+            )
+            found = (evaluation.description or "failed")[:_LONGEST]
+            failing[f"{key.asset_key.to_user_string()} · {key.name}"] = f"{found} ({severity})"
+    return failing
+
+
+def decide(failing: Mapping[str, str], cursor: str | None) -> News:
+    """What is new.
+
+    Args:
+        failing: of :func:`read`.
+        cursor: names of the checks that were told to fail.
+    """
+    told = set(json.loads(cursor)) if cursor else set()
+    lines = [f"Check failed: {name}: {failing[name]}" for name in sorted(failing.keys() - told)]
+    lines += [f"Check passes again: {name}" for name in sorted(told - failing.keys())]
+    if len(lines) > _MOST_LINES:
+        lines = [*lines[:_MOST_LINES], f"and {len(lines) - _MOST_LINES} more"]
+    return News(
+        text="\n".join(lines),
+        cursor=json.dumps(sorted(failing)),
+        summary=f"failing checks: {', '.join(sorted(failing)) or 'none'}",
+    )
