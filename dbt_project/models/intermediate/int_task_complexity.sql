@@ -26,7 +26,7 @@ by_type as (
 
     select
         task_type,
-        medianExact(task_times.human_minutes) as median_minutes,
+        {{ median_of('task_times.human_minutes') }} as median_minutes,
         if(
             count() > 1,
             quantileExactInclusive(0.75)(task_times.human_minutes)  -- noqa: LT01
@@ -41,7 +41,7 @@ by_type as (
 
 scale as (
 
-    select medianExact(median_minutes) as typical_minutes
+    select {{ median_of('median_minutes') }} as typical_minutes
     from by_type
 
 ),
@@ -63,7 +63,7 @@ anchor as (
 
     select
         count() as anchored_types,
-        medianExact(timed.relative_complexity / estimates.complexity) as ratio
+        {{ median_of('timed.relative_complexity / estimates.complexity') }} as ratio
     from estimates
     inner join timed on estimates.task_type = timed.task_type
 
@@ -73,7 +73,7 @@ example_types as (
 
     select
         task_type,
-        medianExact(examples.complexity) as median_complexity
+        {{ median_of('examples.complexity') }} as median_complexity
     from examples
     group by task_type
 
@@ -81,7 +81,7 @@ example_types as (
 
 typical_example as (
 
-    select medianExact(median_complexity) as typical_complexity
+    select {{ median_of('median_complexity') }} as typical_complexity
     from example_types
 
 ),

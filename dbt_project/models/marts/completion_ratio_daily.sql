@@ -50,7 +50,7 @@ trailing as (
 
     select
         *,
-        medianExactIf(ratio, is_evidence) over before as usual_ratio,
+        {{ median_of('ratio', 'is_evidence') }} over before as usual_ratio,
         countIf(is_evidence and isNotNull(ratio)) over before as usual_days
     from by_template
     window before as (
