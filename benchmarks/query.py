@@ -81,6 +81,13 @@ def fill(settings: Settings, spans: int, series: int, end: datetime) -> None:
             client.command(_CALLS, parameters=parameters)
             client.command(_SCORES, parameters=parameters)
             sys.stderr.write(f"\r{first + parameters['batch']:,} of {spans:,} calls")
+        # A month that came in over a month has parts that were merged as they came to age.
+        for (table,) in client.query(
+            "SELECT name FROM system.tables WHERE database = currentDatabase() "
+            "AND engine_full LIKE '%min_age_to_force_merge_seconds%' ORDER BY name"
+        ).result_rows:
+            sys.stderr.write(f"\rmerging {table:30}")
+            client.command(f"OPTIMIZE TABLE {table} FINAL")
         while client.query("SELECT count() FROM system.merges").result_rows[0][0]:
             time.sleep(0.5)
     sys.stderr.write("\n")

@@ -128,6 +128,34 @@ def test_a_short_range_is_found_by_the_key(built: Settings) -> None:
             assert lines[lines.index("PrimaryKey") + 2] == key, rollup
 
 
+def test_parts_of_the_running_month_become_one_where_a_range_of_weeks_is_read(built: Settings) -> None:
+    with connect(built) as client:
+        merged = {
+            table: int(seconds or 0)
+            for table, seconds in client.query(
+                "SELECT name, extract(engine_full, 'min_age_to_force_merge_seconds = (\\d+)') "
+                "FROM system.tables WHERE database = currentDatabase() "
+                "AND match(name, '^llm_(kpi|quality)_') AND engine != 'MaterializedView'"
+            ).result_rows
+        }
+        codecs = dict(
+            client.query(
+                "SELECT table, any(compression_codec) FROM system.columns WHERE database = currentDatabase() "
+                "AND endsWith(name, '_histogram') GROUP BY table HAVING uniqExact(compression_codec) = 1"
+            ).result_rows
+        )
+    assert merged == {
+        **{f"llm_{kind}_1d": 3600 for kind in ("kpi", "quality")},
+        **{f"llm_{kind}_1h": 6 * 3600 for kind in ("kpi", "quality")},
+        **{f"llm_{kind}_1min": 0 for kind in ("kpi", "quality")},
+        "llm_kpi_cubes": 6 * 3600,
+    }
+    assert {table: codecs[table] for table in ("llm_kpi_1d", "llm_kpi_1min")} == {
+        "llm_kpi_1d": "CODEC(T64)",
+        "llm_kpi_1min": "CODEC(T64, ZSTD(3))",
+    }
+
+
 def test_a_cube_has_one_row_per_period_and_value_and_the_percentiles_of_its_series(built: Settings) -> None:
     store(built, block("a", rows=300, step=timedelta(minutes=7)), "a")
     with connect(built) as client:
