@@ -126,6 +126,60 @@ def test_mooncake_is_loaded_once_with_its_cached_tokens(loader: Loader, shared_d
     assert totals == [(12_031, 144_793_823, 4_122_048, 54_098_411)]
 
 
+SERIES = "tenant_id, model, prompt_template_version"
+# Counts of calls and tokens by name in the raw table and in the rollups, and what percentiles are of.
+SUMS = {
+    "request_count": "count()",
+    "cost_usd": "sum(cost_usd)",
+    "prompt_tokens": "sum(prompt_tokens)",
+    "completion_tokens": "sum(completion_tokens)",
+    "cached_tokens": "sum(cached_tokens)",
+    "cacheable_prompt_tokens": "sumIf(prompt_tokens, isNotNull(cached_tokens))",
+}
+MEASURED = {"cost": "toFloat64(cost_usd)", "completion_ratio": "completion_tokens / prompt_tokens"}
+
+
+@pytest.mark.parametrize("grain, start", [("1min", "Minute"), ("1h", "Hour"), ("1d", "Day")])
+def test_public_traces_read_the_same_from_rollups_and_raw_rows(
+    loader: Loader, shared_data: Path, grain: str, start: str
+) -> None:
+    """Every series of every period: sums exactly, percentiles within 1 % of the value at their rank."""
+    for file, file_format in (
+        ("azure_llm_2023_conv.csv", "azure"),
+        ("mooncake_conversation.jsonl", "mooncake"),
+    ):
+        loader.load("spans", shared_data / file, file_format)
+    levels = (0.5, 0.95, 0.99)
+    arrays = ", ".join(f"groupArray({sql}) AS values_{name}" for name, sql in MEASURED.items())
+    found = {
+        name: ", ".join(f"assay_quantile(sumMap({name}_histogram), {level})" for level in levels)
+        for name in MEASURED
+    }
+    quantiles = ", ".join(f"[{sql}] AS found_{name}" for name, sql in found.items())
+    # At most the rank's share lies more than the error below the percentile, at least it below or near it.
+    outside = " OR ".join(
+        f"arrayCount(v -> v < found_{name}[{i}] * 0.99 * (1 - 1e-9), values_{name}) > {level} * n"
+        f" OR arrayCount(v -> v <= found_{name}[{i}] * 1.01 * (1 + 1e-9), values_{name}) < {level} * n"
+        for name in MEASURED
+        for i, level in enumerate(levels, 1)
+    )
+    ((periods, wrong_sums, wrong_percentiles),) = loader.query(f"""
+        WITH raw AS (
+            SELECT toStartOf{start}(timestamp) AS period, {SERIES}, count() AS n,
+                toString(tuple({", ".join(SUMS.values())})) AS sums, {arrays}
+            FROM llm_traces FINAL WHERE source IN ('azure', 'mooncake') AND billed GROUP BY period, {SERIES}
+        ), rolled AS (
+            SELECT period_start AS period, {SERIES},
+                toString(tuple({", ".join(f"sum(k.{name})" for name in SUMS)})) AS sums, {quantiles}
+            FROM llm_kpi_{grain} AS k WHERE match(tenant_id, '^(azure|mooncake)-') GROUP BY period, {SERIES}
+        )
+        SELECT count(), countIf(raw.sums != rolled.sums), countIf({outside})
+        FROM raw FULL OUTER JOIN rolled USING (period, {SERIES})
+    """)
+    assert periods >= 24
+    assert (wrong_sums, wrong_percentiles) == (0, 0)
+
+
 def test_bad_rows_are_kept_apart_and_named(loader: Loader, tmp_path: Path) -> None:
     path = ndjson(tmp_path / "a.ndjson", span("bad-1"), span("bad-2", tokens={"prompt": -1, "completion": 1}))
     found = loader.run("spans", path)
