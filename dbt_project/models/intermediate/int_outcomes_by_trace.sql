@@ -1,4 +1,5 @@
--- Outcomes that name a trace, with the series of the trace's first billed call.
+-- Outcomes that name a trace, with the series of the trace's first billed call. A call that is billed under
+-- another trace, as by a gateway that tells of it as well, is this trace's call all the same.
 with outcomes as (
 
     select * from {{ ref('stg_business_outcomes') }}
@@ -6,12 +7,24 @@ with outcomes as (
 
 ),
 
+told as (
+
+    select
+        *,
+        countIf(is_billed) over tellings as billed_tellings,
+        row_number() over (tellings order by called_at) as telling
+    from {{ ref('stg_llm_traces') }}
+    where
+        (is_billed or unbilled_reason = 'twin')
+        and trace_id in (select outcomes.trace_id from outcomes)
+    window tellings as (partition by tenant_id, trace_id, response_id)
+
+),
+
 traces as (
 
-    select * from {{ ref('stg_llm_traces') }}
-    where
-        is_billed
-        and trace_id in (select outcomes.trace_id from outcomes)
+    select * from told
+    where is_billed or (billed_tellings = 0 and telling = 1)
 
 ),
 
