@@ -14,8 +14,12 @@ from orchestration.defs.complexity.jobs import complexity_job
 from orchestration.defs.complexity.schedules import hourly_complexity_schedule
 from orchestration.defs.kpis.assets import dbt_models
 from orchestration.defs.kpis.compaction import compaction_job
-from orchestration.defs.kpis.jobs import dbt_job
-from orchestration.defs.kpis.schedules import daily_dbt_schedule, monthly_compaction_schedule
+from orchestration.defs.kpis.jobs import dbt_job, efficiency_job
+from orchestration.defs.kpis.schedules import (
+    daily_dbt_schedule,
+    hourly_efficiency_schedule,
+    monthly_compaction_schedule,
+)
 from orchestration.defs.kpis.sensors import outside_builds_sensor
 from orchestration.defs.pricing.assets import price_changes, repriced_traces
 from orchestration.defs.pricing.jobs import price_changes_job, reprice_job
@@ -48,6 +52,7 @@ defs = dg.Definitions(
     asset_checks=[*RAW_CHECKS, raw_expectations],
     jobs=[
         dbt_job,
+        efficiency_job,
         compaction_job,
         baselines_job,
         calibration_job,
@@ -57,6 +62,7 @@ defs = dg.Definitions(
     ],
     schedules=[
         daily_dbt_schedule,
+        hourly_efficiency_schedule,
         monthly_compaction_schedule,
         daily_baselines_schedule,
         weekly_calibration_schedule,

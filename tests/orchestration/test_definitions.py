@@ -90,6 +90,7 @@ def test_sensors_schedules_jobs(repository: dg.RepositoryDefinition) -> None:
     assert {s.default_status for s in repository.sensor_defs} == {dg.DefaultSensorStatus.RUNNING}
     assert {s.name: (s.job_name, s.cron_schedule) for s in repository.schedule_defs} == {
         "daily_dbt_schedule": ("dbt_job", "30 2 * * *"),
+        "hourly_efficiency_schedule": ("efficiency_job", "45 * * * *"),
         "monthly_compaction_schedule": ("compaction_job", "30 4 9 * *"),
         "daily_baselines_schedule": ("baselines_job", "5 0 * * *"),
         "weekly_calibration_schedule": ("calibration_job", "30 3 * * 1"),
@@ -99,6 +100,7 @@ def test_sensors_schedules_jobs(repository: dg.RepositoryDefinition) -> None:
     assert {s.default_status for s in repository.schedule_defs} == {dg.DefaultScheduleStatus.RUNNING}
     assert {name for name in repository.job_names if not name.startswith("__")} == {
         "dbt_job",
+        "efficiency_job",
         "compaction_job",
         "baselines_job",
         "calibration_job",
@@ -140,6 +142,20 @@ def test_dbt_job_covers_everything_of_dbt(repository: dg.RepositoryDefinition) -
     selected = repository.get_job("dbt_job").asset_layer.executable_asset_keys
     models = _models()
     assert {key.to_user_string() for key in selected} == models
+
+
+def test_efficiency_job_builds_the_mart_that_ages(repository: dg.RepositoryDefinition) -> None:
+    """With its checks: the only mart that is not a view."""
+    layer = repository.get_job("efficiency_job").asset_layer
+    assert {key.to_user_string() for key in layer.executable_asset_keys} == {"efficiency_daily"}
+    checked = {key.asset_key.to_user_string() for key in layer.asset_graph.asset_check_keys}
+    assert checked == {"efficiency_daily"}
+    materialized = {
+        node["name"]: node["config"]["materialized"]
+        for node in _manifest(repository)["nodes"].values()
+        if node["resource_type"] == "model" and node["fqn"][1] == "marts"
+    }
+    assert [name for name, how in materialized.items() if how != "view"] == ["efficiency_daily"]
 
 
 def test_validation_on_a_clean_checkout(tmp_path: Path) -> None:

@@ -68,6 +68,8 @@ flagged as (
         trailing.tenant_id as tenant_id,
         trailing.prompt_template_version as prompt_template_version,
         trailing.requests as request_count,
+        trailing.prompt as prompt_tokens,
+        trailing.completion as completion_tokens,
         trailing.ratio as completion_ratio,
         trailing.usual_days as trailing_days,
         if(trailing.usual_days >= {{ var('completion_flag_min_days') }}, trailing.usual_ratio, null)

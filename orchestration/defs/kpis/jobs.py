@@ -1,4 +1,4 @@
-"""The job that builds and tests everything derived in SQL."""
+"""The jobs that build and test what is derived in SQL."""
 
 from __future__ import annotations
 
@@ -14,4 +14,11 @@ dbt_job = dg.define_asset_job(
     | dg.AssetSelection.assets(dbt_models)
     | dg.AssetSelection.checks(dbt_models),
     description="Expectations of the raw tables, then dbt build: rollups, marts and every data test.",
+)
+
+efficiency_job = dg.define_asset_job(
+    "efficiency_job",
+    selection=dg.AssetSelection.assets("efficiency_daily")
+    | dg.AssetSelection.checks_for_assets(dg.AssetKey("efficiency_daily")),
+    description='What the screen "Efficiency" shows: the one mart that is a table, and ages.',
 )
