@@ -17,10 +17,14 @@ from dash import ClientsideFunction, Dash, Input, Output, State, ctx, no_update
 from dash.exceptions import PreventUpdate
 from plotly.utils import PlotlyJSONEncoder
 
+from assay.dashboard.address import UNNAMED
+from assay.dashboard.charts import Canvas, zoomed
+from assay.dashboard.controls import FILTERS
+from assay.dashboard.notices import failure
 from assay.dashboard.overview import acknowledgement, figures, kpis, panels, queries, rounds
-from assay.dashboard.overview.layout import CHARTS, COLUMNS, FILTERS
+from assay.dashboard.overview.layout import CHARTS, COLUMNS
 from assay.dashboard.overview.rollups import SERIES
-from assay.dashboard.overview.selection import CUSTOM, UNGROUPED, UNNAMED, Evaluator, Selection
+from assay.dashboard.overview.selection import CUSTOM, UNGROUPED, Evaluator, Selection
 from assay.dashboard.store import Store, StoreError
 from assay.dashboard.theme import Scheme
 from assay.settings import Settings
@@ -164,12 +168,12 @@ def register(app: Dash, store: Store, settings: Settings) -> None:
         try:
             answers = await rounds.ask(store, view)
         except StoreError as error:
-            return nothing() | {"notice": panels.failure(error, shown=newest is not None)}
+            return nothing() | {"notice": failure(error, shown=newest is not None)}
         found = shown(view, answers, scheme, now, offered, settings)
         if "selection" in ctx.triggered_prop_ids.values():
             # Another view is shown whole.
             return found | {"zooms": dict.fromkeys(CHARTS)}
-        charts = {key: figures.zoomed(chart, zooms[key]) for key, chart in found["charts"].items()}
+        charts = {key: zoomed(chart, zooms[key]) for key, chart in found["charts"].items()}
         return found | {"charts": charts}
 
     acknowledgement.register(app, store)
@@ -239,7 +243,7 @@ def shown(
     trend, totals, scores = answers["trend"], answers["totals"], answers["quality_totals"]
     grouped = selection.group_by is not None
     members = figures.groups(trend, scheme, grouped=grouped)
-    canvas = figures.Canvas(view.window, scheme, members, grouped, selection.href)
+    canvas = Canvas(view.window, scheme, members, grouped, selection.href)
     evaluator = selection.evaluator or kpis.most_used(scores)
     oldest, newest = (_time(answers["freshness"], bound) for bound in ("oldest", "newest"))
     if oldest is None or oldest > view.window.previous.start:

@@ -5,45 +5,18 @@ unknown.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from assay.dashboard import format
 from assay.dashboard.overview.selection import Evaluator
+from assay.dashboard.tiles import Better, Tile
 
-Better = Literal["up", "down", "neither"]
-State = Literal["known", "unknown"]
 Row = Mapping[str, Any]
 
 # Where prefix caching is in use, a rate below this suggests prompt templates that vary too early in the text.
 LOW_CACHE_HIT_RATE = 0.30
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One figure on the screen.
-
-    Attributes:
-        key: stable id.
-        title: what it is.
-        value: the figure, or, if it is unknown, what is missing.
-        known: whether ``value`` is a figure.
-        note: a second, quieter line.
-        change: relative change from the previous period; ``None`` if there is nothing to compare with.
-        better: which direction of change is good.
-        flagged: whether the value itself calls for a look.
-    """
-
-    key: str
-    title: str
-    value: str
-    known: bool
-    note: str
-    change: float | None
-    better: Better
-    flagged: bool = False
 
 
 def tiles(totals: pd.DataFrame, quality: pd.DataFrame, evaluator: Evaluator | None) -> list[Tile]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import dash_mantine_components as dmc
 from dash import dcc, html
 from dash.development.base_component import Component
 
+from assay.dashboard import charts, controls
 from assay.dashboard.markup import attributes
-from assay.dashboard.overview import acknowledgement, figures
+from assay.dashboard.overview import acknowledgement
 from assay.dashboard.overview.selection import CUSTOM, DEFAULT_RANGE, RANGES, UNGROUPED
+from assay.dashboard.tables import Column, heading
 
 # Chart ids with their titles, in reading order.
 CHARTS = {
@@ -22,25 +22,19 @@ CHARTS = {
     "velocity": "Token velocity",
 }
 
-# Columns of the table: the name to sort by, the heading, what it says in full, whether it is a figure.
 COLUMNS = (
-    ("tenant_id", "Tenant", "", False),
-    ("model", "Model", "", False),
-    ("prompt_template_version", "Template", "prompt template and version", False),
-    ("request_count", "Requests", "", True),
-    ("error_rate", "Errors", "share of calls that failed", True),
-    ("cost_usd", "Spend", "US dollars, calls without a price left out", True),
-    ("cost_p50_usd", "Cost p50", "median US dollars per call", True),
-    ("latency_p95_ms", "Latency p95", "95th percentile of the time per call", True),
-    ("velocity_p50", "Tokens/s p50", "median completion tokens per second of streaming", True),
-    ("cache_hit_rate", "Cache", "share of prompt tokens read from the provider's cache", True),
-    ("quality_mean", "Quality", "mean score, weighted by 1 / sampling rate", True),
+    Column("tenant_id", "Tenant", "", False),
+    Column("model", "Model", "", False),
+    Column("prompt_template_version", "Template", "prompt template and version", False),
+    Column("request_count", "Requests", "", True),
+    Column("error_rate", "Errors", "share of calls that failed", True),
+    Column("cost_usd", "Spend", "US dollars, calls without a price left out", True),
+    Column("cost_p50_usd", "Cost p50", "median US dollars per call", True),
+    Column("latency_p95_ms", "Latency p95", "95th percentile of the time per call", True),
+    Column("velocity_p50", "Tokens/s p50", "median completion tokens per second of streaming", True),
+    Column("cache_hit_rate", "Cache", "share of prompt tokens read from the provider's cache", True),
+    Column("quality_mean", "Quality", "mean score, weighted by 1 / sampling rate", True),
 )
-
-FILTERS = {"tenants": "Tenant", "models": "Model", "templates": "Template"}
-
-_GRAPH: Any = {"displaylogo": False, "displayModeBar": False, "responsive": True}
-_CHART_HEIGHT = 208
 
 
 def layout() -> Component:
@@ -66,7 +60,7 @@ def layout() -> Component:
                 id="tiles", className="tiles", **attributes(aria_label="Key figures", aria_busy="true")
             ),
             html.Div(id="legend", className="legend"),
-            html.Div(className="charts", children=[_chart(key, title) for key, title in CHARTS.items()]),
+            html.Div(className="charts", children=[charts.card(key, title) for key, title in CHARTS.items()]),
             _table(),
         ],
     )
@@ -78,7 +72,7 @@ def _controls() -> Component:
         className="controls",
         **attributes(aria_label="What to show"),
         children=[
-            _labelled(
+            controls.labelled(
                 "Range",
                 dmc.SegmentedControl(
                     id="range", value=DEFAULT_RANGE, data=ranges, size="xs", **attributes(aria_label="Range")
@@ -95,24 +89,7 @@ def _controls() -> Component:
                     for name, label in (("from", "From"), ("to", "To"))
                 ],
             ),
-            *(
-                html.Div(
-                    dmc.MultiSelect(
-                        id=name,
-                        label=label,
-                        placeholder="all",
-                        data=[],
-                        value=[],
-                        searchable=True,
-                        clearable=True,
-                        size="xs",
-                        nothingFoundMessage="Nothing with traffic in this range",
-                        maxDropdownHeight=320,
-                    ),
-                    className="filter",
-                )
-                for name, label in FILTERS.items()
-            ),
+            *(controls.choice(name, label) for name, label in controls.FILTERS.items()),
             html.Div(
                 dmc.Select(
                     id="group",
@@ -140,7 +117,7 @@ def _controls() -> Component:
                 ),
                 className="evaluator",
             ),
-            _labelled(
+            controls.labelled(
                 "Cohort",
                 dmc.SegmentedControl(
                     id="cohort",
@@ -153,23 +130,6 @@ def _controls() -> Component:
                     **attributes(aria_label="Cohort"),
                 ),
             ),
-        ],
-    )
-
-
-def _labelled(label: str, control: Component) -> Component:
-    return html.Div(className="labelled", children=[html.Span(label, className="label"), control])
-
-
-def _chart(key: str, title: str) -> Component:
-    return html.Section(
-        className="card",
-        **attributes(aria_labelledby=f"{key}-title"),
-        children=[
-            html.Header(
-                children=[html.H2(title, id=f"{key}-title"), html.Span(id=f"{key}-unit", className="unit")]
-            ),
-            dcc.Graph(id=key, figure=figures.blank("light"), config=_GRAPH, style={"height": _CHART_HEIGHT}),
         ],
     )
 
@@ -189,20 +149,8 @@ def _table() -> Component:
                 role="region",
                 **attributes(aria_label="Series: tenant, model and template"),
                 children=html.Table(
-                    [html.Thead(html.Tr([_head(*column) for column in COLUMNS])), html.Tbody(id="rows")]
+                    [html.Thead(html.Tr([heading(column) for column in COLUMNS])), html.Tbody(id="rows")]
                 ),
             ),
         ],
-    )
-
-
-def _head(name: str, label: str, hint: str, figure: bool) -> Component:
-    arrow = html.Span(className="arrow", **attributes(aria_hidden="true"))
-    return html.Th(
-        html.Button([label, arrow], id=f"sort-{name}"),
-        id=f"head-{name}",
-        scope="col",
-        title=hint or None,
-        className="figure" if figure else None,
-        **attributes(aria_sort="none"),
     )

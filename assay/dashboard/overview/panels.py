@@ -12,13 +12,15 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from assay.dashboard import format
+from assay.dashboard.address import UNNAMED
+from assay.dashboard.charts import Group
 from assay.dashboard.markup import attributes
 from assay.dashboard.overview import acknowledgement
-from assay.dashboard.overview.figures import Group
-from assay.dashboard.overview.kpis import LOW_CACHE_HIT_RATE, Tile
+from assay.dashboard.overview.kpis import LOW_CACHE_HIT_RATE
 from assay.dashboard.overview.layout import COLUMNS
-from assay.dashboard.overview.selection import CUSTOM, UNNAMED, Selection
-from assay.dashboard.store import StoreError
+from assay.dashboard.overview.selection import CUSTOM, Selection
+from assay.dashboard.tables import figure
+from assay.dashboard.tiles import Tile, drawn
 from evaluators.versions import OWN_TENANT
 
 Children = list[Any]
@@ -34,33 +36,7 @@ def tiles(found: Sequence[Tile], selection: Selection) -> Children:
     span = "same time before" if selection.range == CUSTOM else f"previous {selection.range}"
     compared = any(tile.change is not None and tile.known for tile in found)
     note = html.P(f"Changes: against the {span}", className="compared") if compared else None
-    return [*(_tile(tile, span) for tile in found), note]
-
-
-def _tile(tile: Tile, span: str) -> Component:
-    change: Component | None = None
-    if tile.change is not None and tile.known:
-        up = tile.change > 0
-        # Half a percent is noise: no judgement on it.
-        steady = abs(tile.change) < 0.005 or tile.better == "neither"
-        verdict = "" if steady else "good" if up == (tile.better == "up") else "bad"
-        change = html.Span(
-            format.signed_percent(tile.change),
-            className=f"change {verdict}",
-            title=f"compared with the {span}",
-        )
-    return html.Div(
-        className="tile flagged" if tile.flagged else "tile",
-        **attributes(data_key=tile.key),
-        children=[
-            html.Div(tile.title, className="tile-title"),
-            html.Div(
-                [html.Span(tile.value, className="value" if tile.known else "value unknown"), change],
-                className="tile-value",
-            ),
-            html.Div(tile.note or "\u00a0", className="tile-note", title=tile.note or None),
-        ],
-    )
+    return [*(drawn(tile, span) for tile in found), note]
 
 
 def legend(groups: Sequence[Group], selection: Selection) -> Children:
@@ -184,13 +160,13 @@ def _row(row: dict[Any, Any], selection: Selection) -> Component:
         html.Td(_link(selection, "tenant_id", row["tenant_id"])),
         html.Td(_link(selection, "model", row["model"])),
         html.Td(_link(selection, "prompt_template_version", row["prompt_template_version"])),
-        _figure(format.count(calls), ""),
-        _figure(format.percent(row["error_rate"]), "", flagged=row["error_rate"] >= _HIGH_ERROR_RATE),
-        _figure(format.money(row["cost_usd"]), "no price", title=spend_note, partial=bool(unpriced)),
-        _figure(format.money(row["cost_p50_usd"]), "no price"),
-        _figure(format.milliseconds(row["latency_p95_ms"]), "not reported"),
-        _figure(format.rate(row["velocity_p50"]), "not reported"),
-        _figure(
+        figure(format.count(calls), ""),
+        figure(format.percent(row["error_rate"]), "", flagged=row["error_rate"] >= _HIGH_ERROR_RATE),
+        figure(format.money(row["cost_usd"]), "no price", title=spend_note, partial=bool(unpriced)),
+        figure(format.money(row["cost_p50_usd"]), "no price"),
+        figure(format.milliseconds(row["latency_p95_ms"]), "not reported"),
+        figure(format.rate(row["velocity_p50"]), "not reported"),
+        figure(
             format.percent(hit_rate),
             "not reported",
             flagged=hit_rate is not None and hit_rate < LOW_CACHE_HIT_RATE,
@@ -198,21 +174,9 @@ def _row(row: dict[Any, Any], selection: Selection) -> Component:
             if hit_rate is not None and hit_rate < LOW_CACHE_HIT_RATE
             else None,
         ),
-        _figure(
-            format.score(row["quality_mean"]), "not judged", title=f"{scores} scores" if scores else None
-        ),
+        figure(format.score(row["quality_mean"]), "not judged", title=f"{scores} scores" if scores else None),
     ]
     return html.Tr(cells)
-
-
-def _figure(
-    text: str | None, missing: str, *, flagged: bool = False, partial: bool = False, title: str | None = None
-) -> Component:
-    if text is None:
-        return html.Td(missing, className="figure unknown", title=title)
-    # A sum that leaves calls out is marked as such.
-    shown: Any = [text, html.Span("*", className="partial")] if partial else text
-    return html.Td(shown, className="figure flagged" if flagged else "figure", title=title)
 
 
 def _link(selection: Selection, dimension: str, value: object) -> Component:
@@ -241,16 +205,6 @@ def table_note(frame: pd.DataFrame) -> str:
     return f"{note}; * some calls have no price and are left out" if partial else note
 
 
-def failure(error: StoreError, shown: bool) -> Children:
-    """What went wrong and what to do about it."""
-    stale = html.Div("The figures below are the last ones that arrived.") if shown else None
-    return [
-        html.Div(
-            [html.Strong(str(error)), html.Div(error.fix), stale], className="notice failed", role="alert"
-        )
-    ]
-
-
 def absence(newest: datetime | None, selection: Selection, collector: str) -> Children:
     """Why there is nothing to see, and where to look instead."""
     if newest is None:
@@ -258,9 +212,7 @@ def absence(newest: datetime | None, selection: Selection, collector: str) -> Ch
             f"No call has arrived yet. Send traces to {collector}/v1/traces (OTLP) or {collector}/v1/spans."
         )
         return [html.Div([html.Strong("No traffic yet."), html.Div(text)], className="notice")]
-    filtered = (
-        selection.tenants or selection.models or selection.templates or selection.cohort != "production"
-    )
+    filtered = selection.filtered or selection.cohort != "production"
     wider = Selection() if filtered else replace(selection, range="30d", since=None, until=None)
     label = "Clear the filters" if filtered else "Show the last 30 days"
     return [

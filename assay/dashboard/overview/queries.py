@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from assay.dashboard.address import Dimension
 from assay.dashboard.overview import rollups
 from assay.dashboard.overview.rollups import CALLS, SCORES, SERIES, Series
-from assay.dashboard.overview.selection import Dimension, Evaluator, Selection
+from assay.dashboard.overview.selection import Evaluator, Selection
 from assay.dashboard.store import Query
 from assay.dashboard.windows import Grain, Window
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from assay.dashboard.overview.selection import UNNAMED, Selection
+from assay.dashboard.address import UNNAMED
+from assay.dashboard.overview.selection import Selection
 from assay.dashboard.windows import Grain, Window, segments
 
 Kind = Literal["kpi", "quality"]

@@ -4,17 +4,16 @@ address.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal, get_args
 from urllib.parse import urlencode
 
+from assay.dashboard.address import Dimension, Filters, Query, filters, one
 from assay.dashboard.windows import Window, aligned, ending
 
 Cohort = Literal["production", "experiment"]
-Dimension = Literal["tenant_id", "model", "prompt_template_version"]
-Query = Mapping[str, str | Sequence[str]]
 
 # Where the page is.
 PATH = "/"
@@ -51,9 +50,6 @@ SORTS = (
 # In the address: charts show all calls together.
 UNGROUPED = "none"
 
-# A series may have no template (or task); the empty string cannot be an option of a select.
-UNNAMED = "(none)"
-
 _TIME = "%Y-%m-%dT%H:%MZ"
 # Far outside what a store of LLM traffic can hold, and inside what a DateTime can.
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -82,18 +78,15 @@ class Evaluator:
         return cls(name, version)
 
 
-@dataclass(frozen=True)
-class Selection:
-    """One view of the page. Empty filters mean everything; ``since`` and ``until`` count for a custom range
+@dataclass(frozen=True, kw_only=True)
+class Selection(Filters):
+    """One view of the page. ``since`` and ``until`` count for a custom range
     only.
     """
 
     range: str = DEFAULT_RANGE
     since: datetime | None = None
     until: datetime | None = None
-    tenants: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    templates: tuple[str, ...] = ()
     cohort: Cohort = "production"
     group_by: Dimension | None = "tenant_id"
     evaluator: Evaluator | None = None
@@ -128,9 +121,7 @@ class Selection:
             pairs.append(("range", self.range))
         if self.since is not None and self.until is not None:
             pairs += [("from", self.since.strftime(_TIME)), ("to", self.until.strftime(_TIME))]
-        pairs += [("tenant", value) for value in self.tenants]
-        pairs += [("model", value) for value in self.models]
-        pairs += [("template", value) for value in self.templates]
+        pairs += self.pairs()
         if self.cohort != "production":
             pairs.append(("cohort", self.cohort))
         if self.group_by != "tenant_id":
@@ -146,23 +137,21 @@ class Selection:
         """The view that an address names. What it does not understand is left at its default: a link from
         another version of the page still opens.
         """
-        since, until = _time(_one(query, "from")), _time(_one(query, "to"))
-        chosen = _one(query, "range")
+        since, until = _time(one(query, "from")), _time(one(query, "to"))
+        chosen = one(query, "range")
         if chosen == CUSTOM and _proper(since, until):
             chosen = CUSTOM
         else:
             since = until = None
             chosen = chosen if chosen in RANGES else DEFAULT_RANGE
-        cohort, group = _one(query, "cohort"), _one(query, "group")
-        evaluator, sort = _one(query, "evaluator"), _one(query, "sort")
+        cohort, group = one(query, "cohort"), one(query, "group")
+        evaluator, sort = one(query, "evaluator"), one(query, "sort")
         column = sort.removeprefix("-")
         return cls(
             range=chosen,
             since=since,
             until=until,
-            tenants=_many(query, "tenant"),
-            models=_many(query, "model"),
-            templates=_many(query, "template"),
+            **filters(query),
             cohort="experiment" if cohort == "experiment" else "production",
             group_by=None if group == UNGROUPED else _dimension(group),
             evaluator=Evaluator.of(evaluator) if evaluator else None,
@@ -182,16 +171,6 @@ def _proper(since: datetime | None, until: datetime | None) -> bool:
         and since >= _EARLIEST
         and timedelta(0) < until - since <= _LONGEST
     )
-
-
-def _one(query: Query, name: str) -> str:
-    value = query.get(name) or ""
-    return value if isinstance(value, str) else (value[0] if value else "")
-
-
-def _many(query: Query, name: str) -> tuple[str, ...]:
-    value = query.get(name) or ()
-    return tuple(dict.fromkeys([value] if isinstance(value, str) else value))
 
 
 def _time(text: str) -> datetime | None:

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from assay.dashboard.charts import Canvas, Group, blank, zoomed
 from assay.dashboard.overview import figures
-from assay.dashboard.overview.figures import Canvas, Group
 from assay.dashboard.theme import TOKENS
 from assay.dashboard.windows import Window
 
@@ -184,7 +184,7 @@ def test_charts_span_the_window_whatever_has_traffic() -> None:
 
 def test_the_running_period_is_drawn_whole() -> None:
     noon = START.replace(hour=12, minute=0)
-    month = figures.Canvas(window=Window(noon - timedelta(days=30, hours=12), noon), scheme="light")
+    month = Canvas(window=Window(noon - timedelta(days=30, hours=12), noon), scheme="light")
     axis = month.figure([], empty="").layout.xaxis
     assert axis.autorangeoptions.clipmax == (noon + timedelta(hours=12)).replace(tzinfo=None)
 
@@ -201,7 +201,7 @@ def test_the_running_period_is_drawn_whole() -> None:
 )
 def test_a_refresh_keeps_the_zoom(reported: dict[str, Any] | None, x: bool, y: bool) -> None:
     frame = trend({})
-    layout = figures.zoomed(figures.spend(canvas(frame), frame), reported).layout
+    layout = zoomed(figures.spend(canvas(frame), frame), reported).layout
     assert (layout.xaxis.range is not None) is x
     assert (layout.yaxis.range is not None) is y
 
@@ -216,4 +216,4 @@ def test_names_are_text_and_not_markup() -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_blank_has_the_colours_of_the_scheme(scheme: Any) -> None:
-    assert figures.blank(scheme).layout.template.layout.font.color == TOKENS[scheme].text
+    assert blank(scheme).layout.template.layout.font.color == TOKENS[scheme].text

@@ -9,11 +9,12 @@ import pandas as pd
 import plotly.utils
 import pytest
 
+from assay.dashboard.charts import Group
+from assay.dashboard.notices import failure
 from assay.dashboard.overview import panels
-from assay.dashboard.overview.figures import Group
-from assay.dashboard.overview.kpis import Tile
 from assay.dashboard.overview.selection import Selection
 from assay.dashboard.store import StoreError
+from assay.dashboard.tiles import Tile
 
 NOW = datetime(2026, 3, 18, 14, 37, tzinfo=UTC)
 
@@ -221,9 +222,9 @@ def test_a_link_of_a_member_without_a_name_filters_by_it(dimension: Any) -> None
 
 def test_failure_says_what_to_do() -> None:
     error = StoreError("The store does not answer.", "Check that it runs.")
-    assert "Check that it runs." in html(panels.failure(error, shown=False))
-    assert "last ones that arrived" not in html(panels.failure(error, shown=False))
-    assert "last ones that arrived" in html(panels.failure(error, shown=True))
+    assert "Check that it runs." in html(failure(error, shown=False))
+    assert "last ones that arrived" not in html(failure(error, shown=False))
+    assert "last ones that arrived" in html(failure(error, shown=True))
 
 
 def test_absence_says_where_to_look() -> None:
