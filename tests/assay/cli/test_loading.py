@@ -92,12 +92,21 @@ def span(trace_id: str, **more: Any) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(scope="module")
+def first_loads(loader: Loader, shared_data: Path) -> dict[str, dict[str, int]]:
+    """The public traces in the store, and what their first load counted, whichever test comes first."""
+    command = loader.run("spans", str(shared_data / "azure_llm_2023_conv.csv"), "--format", "azure", "--json")
+    return {
+        "azure": json.loads(command.stdout),
+        "mooncake": loader.load("spans", shared_data / "mooncake_conversation.jsonl", "mooncake"),
+    }
+
+
 def test_azure_is_loaded_once_whatever_the_file_is_called(
-    loader: Loader, shared_data: Path, tmp_path: Path
+    loader: Loader, shared_data: Path, first_loads: dict[str, dict[str, int]], tmp_path: Path
 ) -> None:
     file = shared_data / "azure_llm_2023_conv.csv"
-    command = loader.run("spans", str(file), "--format", "azure", "--json")
-    assert json.loads(command.stdout) == {"accepted": 19_366, "duplicates": 0, "rejected": 0}
+    assert first_loads["azure"] == {"accepted": 19_366, "duplicates": 0, "rejected": 0}
     renamed = tmp_path / "other-name.csv"
     shutil.copy(file, renamed)
     for again in (file, renamed):
@@ -114,9 +123,11 @@ def test_azure_is_loaded_once_whatever_the_file_is_called(
     ]
 
 
-def test_mooncake_is_loaded_once_with_its_cached_tokens(loader: Loader, shared_data: Path) -> None:
+def test_mooncake_is_loaded_once_with_its_cached_tokens(
+    loader: Loader, shared_data: Path, first_loads: dict[str, dict[str, int]]
+) -> None:
     file = shared_data / "mooncake_conversation.jsonl"
-    assert loader.load("spans", file, "mooncake")["accepted"] == 12_031
+    assert first_loads["mooncake"]["accepted"] == 12_031
     counts = loader.load("spans", file, "mooncake")
     assert counts == {"accepted": 0, "duplicates": 12_031, "rejected": 0}
     totals = loader.query(
@@ -139,16 +150,12 @@ SUMS = {
 MEASURED = {"cost": "toFloat64(cost_usd)", "completion_ratio": "completion_tokens / prompt_tokens"}
 
 
+@pytest.mark.usefixtures("first_loads")
 @pytest.mark.parametrize("grain, start", [("1min", "Minute"), ("1h", "Hour"), ("1d", "Day")])
 def test_public_traces_read_the_same_from_rollups_and_raw_rows(
-    loader: Loader, shared_data: Path, grain: str, start: str
+    loader: Loader, grain: str, start: str
 ) -> None:
     """Every series of every period: sums exactly, percentiles within 1 % of the value at their rank."""
-    for file, file_format in (
-        ("azure_llm_2023_conv.csv", "azure"),
-        ("mooncake_conversation.jsonl", "mooncake"),
-    ):
-        loader.load("spans", shared_data / file, file_format)
     levels = (0.5, 0.95, 0.99)
     arrays = ", ".join(f"groupArray({sql}) AS values_{name}" for name, sql in MEASURED.items())
     found = {
