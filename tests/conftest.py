@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,10 @@ os.environ.update(
     DAGSTER_DISABLE_TELEMETRY="yes",
     GX_ANALYTICS_ENABLED="false",
 )
+
+# Started by what ignores SIGTERM (`trap '' TERM`), every server here would ignore it, too: uvicorn would end
+# with code 0 instead of by the signal, and others would not end at all.
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 # How long an example takes says something about the machine, not about the code.
 hypothesis.settings.register_profile("assay", deadline=None)

@@ -181,6 +181,9 @@ def die_with_parent(parent: int) -> None:
     Args:
         parent: the supervisor's process id. If it is gone already, the kernel tells nobody any more.
     """
+    # Whoever started the supervisor may ignore SIGTERM (`trap '' TERM`), and a child takes that over: it
+    # would outlive the supervisor.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:

@@ -202,10 +202,11 @@ if os.fork() == 0:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent is gone")
-def test_nothing_is_left_when_the_supervisor_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sigterm", ["SIG_DFL", "SIG_IGN"])
+def test_nothing_is_left_when_the_supervisor_is_killed(tmp_path: Path, sigterm: str) -> None:
     noted = tmp_path / "pid"
     code = f"""
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
 from assay.cli.supervisor import Service, Supervisor
 async def ready(): return ""
@@ -215,6 +216,7 @@ async def main():
         Path({str(noted)!r}).write_text(str(pids["one"])))
     await supervisor.start()
     await asyncio.sleep(300)
+signal.signal(signal.SIGTERM, signal.{sigterm})
 asyncio.run(main())
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL) as process:
