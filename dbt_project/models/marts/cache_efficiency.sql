@@ -16,8 +16,9 @@ list_prices as (
 
 ),
 
--- What a cache read saves by the price list. Of the shortest prompts: no long ones are assumed.
-listed as (
+-- Of the shortest prompts: no long ones are assumed. From each first day of a price, with what held before it
+-- of the other: a list may change one of the two.
+prices as (
 
     select
         provider,
@@ -25,14 +26,33 @@ listed as (
         response_model,
         pricing_tier,
         valid_from,
-        (
-            maxIf(list_prices.price_usd, list_prices.token_class = 'input')
-            - maxIf(list_prices.price_usd, list_prices.token_class = 'cache_read')
-        ) / 1000000 as listed_saving_usd
+        argMaxIf(list_prices.price_usd, list_prices.valid_from, token_class = 'input') over upto as input_usd,
+        argMaxIf(list_prices.price_usd, list_prices.valid_from, token_class = 'cache_read') over upto
+            as cache_read_usd,
+        countIf(token_class = 'input') over upto as input_prices,
+        countIf(token_class = 'cache_read') over upto as cache_read_prices
     from list_prices
-    where above_tokens = 0
-    group by provider, model, response_model, pricing_tier, valid_from
-    having countIf(list_prices.token_class in ('input', 'cache_read')) = 2
+    where above_tokens = 0 and token_class in ('input', 'cache_read')
+    window upto as (
+        partition by provider, model, response_model, pricing_tier
+        order by valid_from asc
+        range between unbounded preceding and current row
+    )
+
+),
+
+-- What a cache read saves by the price list.
+listed as (
+
+    select distinct
+        provider,
+        model,
+        response_model,
+        pricing_tier,
+        valid_from,
+        (prices.input_usd - prices.cache_read_usd) / 1000000 as listed_saving_usd
+    from prices
+    where input_prices > 0 and cache_read_prices > 0
 
 ),
 
