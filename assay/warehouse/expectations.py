@@ -254,7 +254,8 @@ SUITES: Final = (
             *_identified(x, "contract_id", "provider"),
             x.ExpectColumnValuesToBeInSet(column="kind", value_set=["credit", "provisioned"]),
             _within(x, "amount_usd", 0),
-            _no_rows(x, "a contract ends after it begins", "valid_to <= valid_from"),
+            # On no day where the two are equal: so it is withdrawn.
+            _no_rows(x, "a contract does not end before it begins", "valid_to < valid_from"),
             _no_rows(
                 x,
                 "capacity is of so many units a month or an hour",

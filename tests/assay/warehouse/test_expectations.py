@@ -149,7 +149,7 @@ WRONG = {
         ({"provider": ""}, "provider"),
         ({"kind": "gift"}, "kind"),
         ({"amount_usd": -1}, "amount_usd"),
-        ({"valid_to": date(2026, 1, 1)}, "a contract ends after it begins"),
+        ({"valid_to": date(2025, 12, 31)}, "a contract does not end before it begins"),
         ({"units": 0}, "capacity is of so many units"),
         ({"per": "year"}, "capacity is of so many units"),
     ],
@@ -198,6 +198,13 @@ def test_good_rows_meet_every_suite(store: tuple[Settings, Client]) -> None:
     found = verdicts(settings)
     assert {key: verdict.failures for key, verdict in found.items()} == {key: [] for key in found}
     assert {verdict.evaluated for verdict in found.values()} == {1}
+
+
+def test_a_withdrawn_contract_is_no_fault(store: tuple[Settings, Client]) -> None:
+    settings, client = store
+    contract = GOOD["provider_contracts"]
+    insert(client, "provider_contracts", {**contract, "valid_to": contract["valid_from"]})
+    assert verdicts(settings)["provider_contracts", "sound"].failures == []
 
 
 def test_no_rows_are_no_fault(store: tuple[Settings, Client]) -> None:
