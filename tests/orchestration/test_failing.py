@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 import dagster as dg
 import httpx
 import pytest
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
+from dagster._core.events import DagsterEvent, DagsterEventType
 
 from assay.settings import Settings, load_settings
 from sensors.notify import DeliveryError
@@ -42,6 +45,19 @@ def test_what_begins_to_fail_is_told_once(
                 )
             )
 
+        def plan(name: str) -> None:
+            """What a run says of every check that it is going to evaluate, when it begins."""
+            instance.report_dagster_event(
+                DagsterEvent(
+                    event_type_value=DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED.value,
+                    job_name="dbt_job",
+                    event_specific_data=AssetCheckEvaluationPlanned(
+                        asset_key=dg.AssetKey("llm_traces"), check_name=name
+                    ),
+                ),
+                run_id=str(uuid.uuid4()),
+            )
+
         def tick(cursor: str | None) -> dg.SensorResult:
             context = dg.build_sensor_context(
                 instance=instance, cursor=cursor, definitions=definitions, resources={"store": Store()}
@@ -64,6 +80,9 @@ def test_what_begins_to_fail_is_told_once(
             assert first.skip_reason is not None
             assert first.skip_reason.skip_message == "failing checks: llm_traces · expectations_usable"
             judge("expectations_usable", False, dg.AssetCheckSeverity.WARN)
+            assert tick(first.cursor).cursor == first.cursor
+            # While it is being evaluated, and where that crashed, it is as it was.
+            plan("expectations_usable")
             assert tick(first.cursor).cursor == first.cursor
             assert len(told(url)) == 1
             judge("expectations_usable", True, dg.AssetCheckSeverity.WARN)

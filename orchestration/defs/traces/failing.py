@@ -17,6 +17,8 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 # Slack shows a message of some thousand characters whole.
 _MOST_LINES = 20
 _LONGEST = 200
+_FAILED = AssetCheckExecutionRecordStatus.FAILED
+_JUDGED = {_FAILED, AssetCheckExecutionRecordStatus.SUCCEEDED}
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,14 @@ def read(instance: dg.DagsterInstance, keys: Sequence[AssetCheckKey]) -> dict[st
     as that.
     """
     failing = {}
-    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys))
-    for key, record in records.items():
-        if record.status is not AssetCheckExecutionRecordStatus.FAILED or record.event is None:
+    storage = instance.event_log_storage
+    for key, newest in storage.get_latest_asset_check_execution_by_key(list(keys)).items():
+        # A run has a record of each check that it is going to evaluate as soon as it begins.
+        is_judged = newest.status in _JUDGED
+        records = [newest] if is_judged else storage.get_asset_check_execution_history(key, 1, status=_JUDGED)
+        if not records or records[0].status is not _FAILED or records[0].event is None:
             continue
-        evaluation = record.event.asset_check_evaluation
+        evaluation = records[0].event.asset_check_evaluation
         if evaluation is not None:
             severity = (
                 "blocks what is built on it" if evaluation.blocking else evaluation.severity.value.lower()
