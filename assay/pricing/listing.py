@@ -10,6 +10,7 @@ from clickhouse_connect.driver.client import Client
 
 from assay.pricing import catalogue
 from assay.pricing.cards import TOKEN_CLASSES, Rate
+from assay.pricing.providers import stored_name
 
 _TABLE: Final = "list_prices"
 _CALLS: Final = "llm_spend_15min"
@@ -48,20 +49,20 @@ class Listing:
             parameters={"name": _CALLS},
         ).result_rows:
             return 0
-        since = now - _BACK
-        if self._noted is None:
-            since = datetime(1970, 1, 1, tzinfo=UTC)
-            self._noted = _noted(client)
+        since = datetime(1970, 1, 1, tzinfo=UTC) if self._noted is None else now - _BACK
+        noted = _noted(client) if self._noted is None else self._noted
         found = client.query(
             f"SELECT DISTINCT provider, model, response_model, pricing_tier FROM {_CALLS} "
             "WHERE is_priced AND period_start >= {since:DateTime('UTC')}",
             parameters={"since": since},
         ).result_rows
-        kinds = {Kind(*row) for row in found} - self._noted
+        # Calls from before providers had one name have the list's, or their sender's: as they are read.
+        kinds = {Kind(stored_name(provider), *rest) for provider, *rest in found} - noted
         rows = [[*kind, *price, catalogue.SOURCE, now] for kind in sorted(kinds) for price in _prices(kind)]
         if rows:
             client.insert(_TABLE, rows, column_names=_COLUMNS)
-        self._noted |= kinds
+        # At last: what was not asked or not noted is, the next time.
+        self._noted = noted | kinds
         return len(kinds)
 
 

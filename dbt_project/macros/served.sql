@@ -35,7 +35,7 @@ by_day as (
         if(tenants.zone = '', 'UTC', tenants.zone) as time_zone,
         toDate(formatDateTime(spend.period_start, '%Y-%m-01', time_zone)) as tenant_month,
         spend.tenant_id as tenant_id,
-        spend.provider as provider,
+        {{ provider_name('spend.provider') }} as provider,
         spend.model as model,
         spend.response_model as response_model,
         spend.pricing_tier as pricing_tier,

@@ -9,7 +9,10 @@
 {%- set whose = {'own': 'toString(tenant_id)', 'common': "''"} %}
 with spend as (
 
-    select * from {{ spend }}
+    select
+        * except (provider),
+        {{ provider_name('provider') }} as provider
+    from {{ spend }}
     where is_priced
 
 ),

@@ -23,7 +23,7 @@ rolled as (
     select
         toStartOfHour(period_start) as hour,
         tenant_id,
-        provider,
+        {{ provider_name('spend.provider') }} as provider,
         model,
         pricing_tier,
         sum(spend.request_count) as requests,

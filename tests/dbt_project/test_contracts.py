@@ -31,7 +31,7 @@ def contract(contract_id: str, kind: str, amount: Decimal | int, **changes: Any)
     return {
         "contract_id": contract_id,
         "kind": kind,
-        "provider": "azure",
+        "provider": "azure.ai.openai",
         "model": "",
         "tenant_id": "",
         "pricing_tier": "",
@@ -50,7 +50,7 @@ def used(tenant: str, model: str, usd: Decimal | int | None, day: date, **change
     return charged(
         0,
         tenant_id=tenant,
-        provider="azure",
+        provider="azure.ai.openai",
         model=model,
         response_model="",
         pricing_tier="standard",
@@ -315,7 +315,7 @@ def conforms(row: dict[str, Any]) -> None:
 def test_an_invoice_is_compared_after_credits_and_with_its_capacity(example: Settings) -> None:
     def invoice(model: str, start: date, end: date, amount: int) -> dict[str, Any]:
         return {
-            "provider": "azure",
+            "provider": "azure.ai.openai",
             "model": model,
             "period_start": start,
             "period_end": end,

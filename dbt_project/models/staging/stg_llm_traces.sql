@@ -21,7 +21,7 @@ renamed as (
         model,
         response_model,
         response_id,
-        provider,
+        {{ provider_name('source.provider') }} as provider,
         pricing_tier,
         prompt_template_version,
         task_type,

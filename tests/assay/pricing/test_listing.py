@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 import redis
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from assay.collector.writer.prices import PriceBook
 from assay.pricing import catalogue
@@ -17,6 +18,8 @@ from tests.support.days import insert
 from tests.support.stores import Valkey
 
 CALL = charged(1)
+# Stored before there was one name for a provider.
+BEFORE = charged(3, provider="Anthropic")
 UNKNOWN = charged(2, model="no-such-model", response_model="", provider="nobody")
 SONNET = [
     # A call whose prompt is longer than 200,000 tokens is charged at the second price.
@@ -42,7 +45,7 @@ def test_what_is_called_is_noted_once(built: Settings, monkeypatch: pytest.Monke
         listing = Listing()
         assert listing.note(client) == 0
         # Priced by a row beside the list, the second is of no list.
-        insert(built, "llm_traces", [CALL, UNKNOWN])
+        insert(built, "llm_traces", [CALL, BEFORE, UNKNOWN])
         # Loaded with times of last year, while this process goes on.
         assert listing.note(client) == 0
         listing = Listing()
@@ -54,6 +57,18 @@ def test_what_is_called_is_noted_once(built: Settings, monkeypatch: pytest.Monke
         Listing().note(client)
         assert len(noted(built, "list_prices")) == 2 * len(SONNET)
         assert noted(built) == SONNET
+
+
+def test_what_could_not_be_noted_is_noted_the_next_time(built: Settings) -> None:
+    insert(built, "llm_traces", [CALL])
+    with connect(built) as client:
+        listing = Listing()
+        client.command("ALTER TABLE list_prices RENAME COLUMN price_usd TO away")
+        with pytest.raises(ClickHouseError, match="price_usd"):
+            listing.note(client)
+        client.command("ALTER TABLE list_prices RENAME COLUMN away TO price_usd")
+        assert listing.note(client) == 1
+    assert noted(built) == SONNET
 
 
 def test_the_writer_notes_them(built: Settings, valkey: Valkey) -> None:
