@@ -98,6 +98,13 @@ def test_a_divergent_invoice_is_explained_by_its_class(october: Settings, mistak
         assert row["explained_by"] == row["explanation"] == ""
 
 
+def test_calls_from_before_there_was_one_name_for_a_provider_are_found(built: Settings) -> None:
+    names = ("Anthropic", "anthropic", " anthropic.messages")
+    insert(built, "llm_traces", [c | {"provider": names[n % 3]} for n, c in enumerate(CALLS)])
+    (row,) = reconciled(built, invoice(MISTAKES["cache_read"]))
+    assert (row["computed_usd"], row["explained_by"]) == (COMPUTED, "cache_read")
+
+
 def test_what_agrees_and_what_nothing_explains(october: Settings) -> None:
     def explained(amount: Decimal, **changes: Any) -> str:
         (row,) = reconciled(october, invoice(amount, **changes))
