@@ -149,13 +149,14 @@ def conform(client: Client, name: str, target: Table) -> None:
             parameters={"tables": tables},
         ).result_rows
     )
-    # Cut off here it is done again; the names are those of the staging, with which they are dropped.
-    anew, before = f"{name}~anew", f"{name}~before"
+    # Cut off here it is done again; the name is that of the staging, with which it is dropped.
+    anew = f"{name}~anew"
     client.command(f"DROP TABLE IF EXISTS `{anew}` SYNC")
     client.command(f"CREATE TABLE `{anew}` AS {target.sql}")
     client.command(f"INSERT INTO `{anew}` ({columns}) SELECT {columns} FROM `{name}`", settings=_PAIRS)
     _one_part_each(client, [anew])
-    client.command(f"RENAME TABLE `{name}` TO `{before}`, `{anew}` TO `{name}`")
+    # In one step: of two renames the first may be the last, and then nothing would be staged.
+    client.command(f"EXCHANGE TABLES `{anew}` AND `{name}`")
 
 
 def drop(client: Client, name: str) -> None:
