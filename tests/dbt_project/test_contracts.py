@@ -210,9 +210,10 @@ def test_focus_bills_the_purchase_and_spreads_it_over_the_tokens(example: Settin
     (unused,) = [r for r in october if r["CommitmentDiscountStatus"] == "Unused"]
     assert (unused["BilledCost"], unused["EffectiveCost"], unused["ConsumedQuantity"]) == (0, 310, None)
     # All that was bought is used or left: 2 × 1,000 tokens × 60 × 24 × 31.
-    quantity = [r["CommitmentDiscountQuantity"] for r in (purchase, unused, *served.values())]
+    committed = (purchase, unused, served["org_1"], served["org_2"])
+    quantity = [r["CommitmentDiscountQuantity"] for r in committed]
     assert quantity == [89_280_000, 44_640_000, 33_480_000, 11_160_000]
-    assert {r["CommitmentDiscountId"] for r in (purchase, unused, *served.values())} == {"ptu-1"}
+    assert {r["CommitmentDiscountId"] for r in committed} == {"ptu-1"}
     credits = {
         (r["SubAccountId"], r["x_CreditId"]): r["BilledCost"]
         for r in october
