@@ -17,5 +17,5 @@ def test_a_call_has_the_name_that_the_writer_gives(built: Settings) -> None:
     said = [*SAID, "", "nobody", "Nobody.chat", "o'neill|x"]
     insert(built, "llm_traces", [charged(n, provider=word, trace_id=word) for n, word in enumerate(said)])
     with connect(built) as client:
-        found = dict(client.query("SELECT trace_id, provider FROM stg_llm_traces").result_rows)
-    assert found == {word: stored_name(word) for word in said}
+        rows = client.query("SELECT trace_id, provider FROM stg_llm_traces").result_rows
+    assert {(trace, provider) for trace, provider in rows} == {(word, stored_name(word)) for word in said}
