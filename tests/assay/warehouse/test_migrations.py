@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from assay.collector.writer.store import Store, Stored
 from assay.settings import Settings
 from assay.warehouse import migrations as module
 from assay.warehouse.client import connect
 from assay.warehouse.migrations import Migration, MigrationError, apply, migrate, migrations
+from tests.support.rows import insert, span
+from tests.support.stores import ClickHouse
 
 
 @pytest.fixture
@@ -87,6 +92,41 @@ def test_only_what_is_new_is_applied(client: Client) -> None:
     ]
     assert apply(client, [*migrations(), new[0]]) == [new[0]]
     assert apply(client, [*migrations(), *new]) == [new[1]]
+
+
+def test_rows_of_an_earlier_version_say_what_its_columns_meant(
+    clickhouse: ClickHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stored before responses were known and capacity had weights: only parents were not counted."""
+    settings = Settings(clickhouse_url=clickhouse.url, clickhouse_database=f"test_{uuid.uuid4().hex[:12]}")
+    shipped = migrations()
+    with monkeypatch.context() as earlier:
+        earlier.setattr(module, "migrations", lambda: shipped[:13])
+        migrate(settings)
+    try:
+        with connect(settings) as client:
+            now = datetime.now(UTC)
+            insert(client, "llm_traces", span(now, trace_id="a"), span(now, trace_id="b", billed=False))
+            insert(client, "provider_contracts", {"contract_id": "c", "provider": "azure.ai.openai"})
+            assert migrate(settings) == shipped[13:]
+            # As the writer reads a row that it takes out of the count.
+            where = [
+                Stored("org_1", "claude-sonnet-4-5", "rag-v1", time, trace, hashed)
+                for time, trace, hashed in client.query(
+                    "SELECT toUnixTimestamp64Micro(timestamp), xxh3(trace_id), xxh3(span_id) FROM llm_traces"
+                ).result_rows
+            ]
+            rows = Store(client).trace_rows(where).sort_by("trace_id")
+            names = ("response_id", "billed", "unbilled_reason")
+            assert [tuple(row[n] for n in names) for row in rows.to_pylist()] == [
+                ("", True, ""),
+                ("", False, "parent"),
+            ]
+            weights = "SELECT output_weight, cache_read_weight FROM provider_contracts"
+            assert client.query(weights).result_rows == [(1, 1)]
+    finally:
+        with clickhouse.client() as client:
+            client.command(f"DROP DATABASE `{settings.clickhouse_database}` SYNC")
 
 
 def test_a_file_that_changed_after_it_was_applied_is_refused(client: Client) -> None:
