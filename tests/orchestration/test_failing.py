@@ -92,3 +92,10 @@ def test_what_begins_to_fail_is_told_once(
                 "Check failed: llm_traces · spans_stored_once: cost_status: &lt;7&gt; rows (error)",
                 "Check passes again: llm_traces · expectations_usable",
             ]
+
+
+def test_a_check_that_is_gone_does_not_pass() -> None:
+    from orchestration.defs.traces.failing import decide
+
+    news = decide({}, '["t · gone", "t · there"]', ["t · there"])
+    assert (news.text, news.cursor) == ("Check passes again: t · there", "[]")

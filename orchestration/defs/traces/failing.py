@@ -7,7 +7,7 @@ only what changed is told.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -50,20 +50,26 @@ def read(instance: dg.DagsterInstance, keys: Sequence[AssetCheckKey]) -> dict[st
                 "blocks what is built on it" if evaluation.blocking else evaluation.severity.value.lower()
             )
             found = (evaluation.description or "failed")[:_LONGEST]
-            failing[f"{key.asset_key.to_user_string()} · {key.name}"] = f"{found} ({severity})"
+            failing[name(key)] = f"{found} ({severity})"
     return failing
 
 
-def decide(failing: Mapping[str, str], cursor: str | None) -> News:
+def name(key: AssetCheckKey) -> str:
+    """A check as people are told of it."""
+    return f"{key.asset_key.to_user_string()} · {key.name}"
+
+
+def decide(failing: Mapping[str, str], cursor: str | None, known: Collection[str]) -> News:
     """What is new.
 
     Args:
         failing: of :func:`read`.
         cursor: names of the checks that were told to fail.
+        known: names of the checks that there are: one that is gone, or called otherwise, does not pass.
     """
-    told = set(json.loads(cursor)) if cursor else set()
-    lines = [f"Check failed: {name}: {failing[name]}" for name in sorted(failing.keys() - told)]
-    lines += [f"Check passes again: {name}" for name in sorted(told - failing.keys())]
+    told = set(json.loads(cursor)) & set(known) if cursor else set()
+    lines = [f"Check failed: {check}: {failing[check]}" for check in sorted(failing.keys() - told)]
+    lines += [f"Check passes again: {check}" for check in sorted(told - failing.keys())]
     if len(lines) > _MOST_LINES:
         lines = [*lines[:_MOST_LINES], f"and {len(lines) - _MOST_LINES} more"]
     return News(

@@ -61,7 +61,8 @@ def failing_checks_sensor(context: dg.SensorEvaluationContext, store: Store) -> 
     """What could not be delivered fails the tick, and is told by the next one."""
     assert context.repository_def is not None
     keys = list(context.repository_def.asset_graph.asset_check_keys)
-    news = failing.decide(failing.read(context.instance, keys), context.cursor)
+    known = [failing.name(key) for key in keys]
+    news = failing.decide(failing.read(context.instance, keys), context.cursor, known)
     if news.text:
         notify.say(store.settings, news.text)
     return dg.SensorResult(cursor=news.cursor, skip_reason=news.summary)
