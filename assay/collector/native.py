@@ -41,11 +41,6 @@ _DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
 }
 _raw_array: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _raw: Final = msgspec.json.Decoder(msgspec.Raw)
-_OF_NO_TENANT: Final = Reason(
-    "trace_id",
-    "`trace_id` is missing: with `user_id` alone an outcome belongs to no tenant, and the API key of this "
-    "request writes for some tenants alone",
-)
 # JSON knows no other.
 SPACE: Final = b" \t\r\n"
 _BOM: Final = b"\xef\xbb\xbf"
@@ -189,7 +184,7 @@ def _within(decoded: Decoded, tenants: Set[str]) -> Decoded:
     """Refuse the records of tenants that the sender does not write for.
 
     Scores, feedback and labels name a trace, not a tenant: the writer, which knows whose trace it is, holds
-    them to it. An outcome without a trace belongs to no tenant at all.
+    them to it; so it does with an outcome whose tenant nobody names.
     """
     refused = _not_of(tenants, decoded.records)
     if not refused:
@@ -208,18 +203,22 @@ def _not_of(tenants: Set[str], records: Sequence[Any]) -> dict[int, Reason]:
     match records[0] if records else None:
         case Span():
             pass
-        case Deployment():
+        case Deployment() | Outcome():
             if len(tenants) == 1:
                 (own,) = tenants
-                for deployment in records:
-                    deployment.tenant_id = deployment.tenant_id or own
-        case Outcome():
-            return {i: _OF_NO_TENANT for i, outcome in enumerate(records) if not outcome.trace_id}
+                for record in records:
+                    record.tenant_id = record.tenant_id or own
         case _:
             return {}
     return {
-        i: foreign(record.tenant_id) for i, record in enumerate(records) if record.tenant_id not in tenants
+        i: foreign(record.tenant_id)
+        for i, record in enumerate(records)
+        if record.tenant_id not in tenants and not _told_by_trace(record)
     }
+
+
+def _told_by_trace(record: Record) -> bool:
+    return isinstance(record, Outcome) and not record.tenant_id and bool(record.trace_id)
 
 
 def foreign(tenant_id: str) -> Reason:

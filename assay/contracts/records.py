@@ -145,10 +145,15 @@ class Evaluation(Record):
 
 
 class Outcome(Record):
-    """A business event that a trace led to, or, with ``user_id`` alone, a retention signal."""
+    """A business event that a trace led to, or, with ``user_id`` alone, a retention signal.
+
+    Trace and user are those of ``tenant_id``; where nobody says whose they are, they are taken for the one
+    tenant's that has them, and for nobody's where several do.
+    """
 
     event: Name
     timestamp: Timestamp
+    tenant_id: Dimension = ""
     trace_id: Annotated[str, Meta(max_length=256)] = ""
     user_id: Annotated[str, Meta(max_length=256)] = ""
     value: Decimal | None = None

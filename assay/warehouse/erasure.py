@@ -91,7 +91,8 @@ class Erasure:
             # Also what an attempt that died had collected, should others have it by now.
             collected = f"SELECT value FROM {self._helper} WHERE kind = '{column}'"
             others = " UNION ALL ".join(
-                f"SELECT {column} FROM `{name}` WHERE NOT ({self._is_own}) AND {column} IN ({collected})"
+                f"SELECT {column} FROM `{name}` WHERE NOT ({self._is_own}) "
+                f"AND tenant_id NOT IN {occurrences.NOBODY} AND {column} IN ({collected})"
                 for name in holders
             )
             self._client.command(
@@ -150,7 +151,8 @@ class Erasure:
             if table.has_tenant:
                 self._merge(table)
                 self._delete(table.name, self._is_own)
-            elif table.name != self._helper and "trace_id" in table.columns:
+            # Also what is of nobody in a table of tenants' rows; calls and scores always have a tenant.
+            if table.name not in (self._helper, *corrections.CORRECTED) and "trace_id" in table.columns:
                 self._delete(table.name, self._of_remembered(table))
         for occurrence in occurrences.scan(self._client, self._tenant):
             if occurrence.kind == "shared":
@@ -177,7 +179,7 @@ class Erasure:
         condition = f"trace_id IN {of(self._helper, 'trace_id')}"
         if "user_id" in table.columns:
             condition += f" OR (trace_id = '' AND user_id IN {of(self._helper, 'user_id')})"
-        return condition
+        return f"tenant_id IN {occurrences.NOBODY} AND ({condition})" if table.has_tenant else condition
 
     def _merge(self, table: Table) -> None:
         """Merge the parts in which the tenant's rows lie: in one step rows and what cancels them are gone."""

@@ -30,6 +30,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "outcome": {
         "trace_id": "abc123",
+        "tenant_id": "org_42",
         "event": "conversion",
         "value": 49.9,
         "timestamp": "2024-01-15T10:00:00Z",

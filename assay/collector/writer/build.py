@@ -19,7 +19,7 @@ from assay.collector.writer.decision import Decision
 from assay.collector.writer.identity import Mark
 from assay.collector.writer.parking import Parked
 from assay.collector.writer.store import Store
-from assay.contracts.records import Evaluation, Feedback
+from assay.contracts.records import Evaluation, Feedback, Outcome
 from assay.pricing.columns import Bools, Ints
 
 
@@ -148,12 +148,14 @@ class _Builder:
         feedback = self._rows("feedback")
         outcomes = self._rows("outcome")
         labels = self._rows("label")
-        # An outcome or a label that may speak of every trace needs nothing of its span.
+        # An outcome or a label that may speak of every trace needs nothing of its span, nor does an outcome
+        # whose tenant is named.
         traces = {
             record.trace_id
             for records, entries, *_ in (evaluations, feedback, outcomes, labels)
             for record, entry in zip(records, entries, strict=True)
-            if entry.tenants or isinstance(record, Evaluation | Feedback)
+            if isinstance(record, Evaluation | Feedback)
+            or (entry.tenants and not (isinstance(record, Outcome) and record.tenant_id))
         }
         found = scores.subjects(traces, self._batch.spans(), self._store)
         self._evaluations(found, *evaluations)
@@ -229,12 +231,20 @@ class _Builder:
     def _outcomes(
         self, found: scores.Subjects, records: list[Any], entries: list[Entry], _: Ints, retention: Ints
     ) -> None:
-        stored = _allowed(found, records, entries)
+        tenants = [_tenant_of(r, e, found) for r, e in zip(records, entries, strict=True)]
+        stored = np.array([tenant is not None for tenant in tenants], np.bool_)
         self._wait("outcome", records, entries, ~stored)
         self._stored("outcome", stored)
         if stored.any():
-            chosen = _chosen(records, stored), _chosen(entries, stored)
-            self._add("business_outcomes", reference.outcome_table(*chosen, retention[stored]))
+            self._add(
+                "business_outcomes",
+                reference.outcome_table(
+                    _chosen(records, stored),
+                    _chosen(tenants, stored),
+                    _chosen(entries, stored),
+                    retention[stored],
+                ),
+            )
 
     def _labels(
         self, found: scores.Subjects, records: list[Any], entries: list[Entry], _: Ints, __: Ints
@@ -246,6 +256,20 @@ class _Builder:
             self._add(
                 "human_labels", reference.label_table(_chosen(records, stored), _chosen(entries, stored))
             )
+
+
+def _tenant_of(outcome: Outcome, entry: Entry, found: scores.Subjects) -> str | None:
+    """Whose an outcome is, empty where nobody says so; None where its key may not say it, or not yet.
+
+    A key of some tenants that names none speaks of those of its tenants that have the trace: of one, it is
+    that one's.
+    """
+    if outcome.tenant_id or not entry.tenants:
+        return outcome.tenant_id
+    having = found.tenants(outcome.trace_id).intersection(entry.tenants)
+    if not having:
+        return None
+    return next(iter(having)) if len(having) == 1 else ""
 
 
 def _allowed(found: scores.Subjects, records: list[Any], entries: list[Entry]) -> Bools:

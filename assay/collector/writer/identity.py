@@ -40,7 +40,9 @@ def _feedback(r: Feedback) -> int:
 
 
 def _outcome(r: Outcome) -> int:
-    return digest(r.trace_id, r.user_id, r.event, r.timestamp.isoformat())
+    # Without a tenant as before there was one: what is stored already stays known.
+    tenant = (r.tenant_id,) if r.tenant_id else ()
+    return digest(r.trace_id, r.user_id, r.event, r.timestamp.isoformat(), *tenant)
 
 
 def _label(r: Label) -> int:

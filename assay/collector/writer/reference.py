@@ -25,10 +25,13 @@ from assay.pricing.columns import Ints
 from assay.pricing.providers import stored_name
 
 
-def outcome_table(outcomes: Sequence[Outcome], entries: Sequence[Entry], retention_us: Ints) -> pa.Table:
-    """Rows of ``business_outcomes``."""
+def outcome_table(
+    outcomes: Sequence[Outcome], tenants: Sequence[str], entries: Sequence[Entry], retention_us: Ints
+) -> pa.Table:
+    """Rows of ``business_outcomes``; ``tenants`` says whose each is, empty where that is not known."""
     return pa.table(
         {
+            "tenant_id": arrow.labels(tenants),
             "trace_id": arrow.strings([o.trace_id for o in outcomes]),
             "user_id": arrow.strings([o.user_id for o in outcomes]),
             "event": arrow.labels([o.event for o in outcomes]),

@@ -53,6 +53,10 @@ class Subjects:
         wanted = trace_hash(span_id)
         return next((subject for subject in found if subject.span_hash == wanted), None)
 
+    def tenants(self, trace_id: str) -> set[str]:
+        """Who has spans in a trace."""
+        return {subject.tenant_id for subject in self.by_trace.get(trace_hash(trace_id), ())}
+
 
 def subjects(trace_ids: Iterable[str], spans: Iterable[Span], store: Store) -> Subjects:
     """The spans of these traces: those of the block, and those that are stored."""

@@ -2,8 +2,8 @@
 -- another trace, as by a gateway that tells of it as well, is this trace's call all the same.
 with outcomes as (
 
-    select * from {{ ref('stg_business_outcomes') }}
-    where trace_id != ''
+    select * from {{ ref('int_outcomes') }}
+    where tenant_id != '' and trace_id != ''
 
 ),
 
@@ -31,16 +31,17 @@ traces as (
 first_calls as (
 
     select
+        tenant_id,
         trace_id,
-        argMin(traces.tenant_id, traces.called_at) as tenant_id,
         argMin(traces.model, traces.called_at) as model,
         argMin(traces.prompt_template_version, traces.called_at) as prompt_template_version,
         argMin(traces.task_type, traces.called_at) as task_type,
         argMin(traces.cohort, traces.called_at) as cohort,
         min(traces.called_at) as first_called_at,
+        countIf(isNull(traces.cost_usd)) as trace_unpriced_count,
         sum(traces.cost_usd) as trace_cost_usd
     from traces
-    group by trace_id
+    group by tenant_id, trace_id
 
 ),
 
@@ -51,15 +52,16 @@ attributed as (
         outcomes.event as event,
         outcomes.outcome_value as outcome_value,
         outcomes.happened_at as happened_at,
-        first_calls.tenant_id as tenant_id,
+        outcomes.tenant_id as tenant_id,
         first_calls.model as model,
         first_calls.prompt_template_version as prompt_template_version,
         first_calls.task_type as task_type,
         first_calls.cohort as cohort,
         first_calls.first_called_at as called_at,
+        first_calls.trace_unpriced_count as trace_unpriced_count,
         first_calls.trace_cost_usd as trace_cost_usd
     from outcomes
-    inner join first_calls on outcomes.trace_id = first_calls.trace_id
+    inner join first_calls on outcomes.tenant_id = first_calls.tenant_id and outcomes.trace_id = first_calls.trace_id
 
 )
 

@@ -17,6 +17,7 @@ traces as (
         argMin(calls.cohort, calls.called_at) as cohort,
         min(calls.called_at) as first_called_at,
         count() as request_count,
+        countIf(isNull(calls.cost_usd)) as unpriced_count,
         sum(calls.cost_usd) as cost_usd
     from calls
     group by tenant_id, trace_id

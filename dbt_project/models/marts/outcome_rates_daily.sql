@@ -8,20 +8,21 @@ with traces as (
 
 outcomes as (
 
-    select * from {{ ref('stg_business_outcomes') }}
-    where trace_id != ''
+    select * from {{ ref('int_outcomes') }}
+    where tenant_id != '' and trace_id != ''
 
 ),
 
 by_trace as (
 
     select
+        tenant_id,
         trace_id,
         countIf(outcomes.event = '{{ var("conversion_event") }}') as conversions,
         countIf(outcomes.event = '{{ var("escalation_event") }}') as escalations,
         sumIf(outcomes.outcome_value, outcomes.event = '{{ var("conversion_event") }}') as conversion_value
     from outcomes
-    group by trace_id
+    group by tenant_id, trace_id
 
 ),
 
@@ -36,9 +37,11 @@ by_series as (
         countIf(by_trace.conversions > 0) as converted_count,
         countIf(by_trace.escalations > 0) as escalated_count,
         sum(by_trace.conversion_value) as conversion_value,
+        sum(traces.request_count) as request_count,
+        sum(traces.unpriced_count) as unpriced_count,
         sum(traces.cost_usd) as cost_usd
     from traces
-    left join by_trace on traces.trace_id = by_trace.trace_id
+    left join by_trace on traces.tenant_id = by_trace.tenant_id and traces.trace_id = by_trace.trace_id
     group by day, tenant_id, model, prompt_template_version
 
 ),
@@ -56,6 +59,8 @@ rates as (
         converted_count / trace_count as conversion_rate,
         escalated_count / trace_count as escalation_rate,
         conversion_value,
+        request_count,
+        unpriced_count,
         cost_usd,
         cost_usd / nullIf(converted_count, 0) as cost_per_conversion_usd
     from by_series

@@ -36,6 +36,7 @@ spend as (
         prompt_template_version,
         sum(kpis.request_count) as requests,
         sum(kpis.priced_count) as priced_requests,
+        sum(kpis.unpriced_count) as unpriced_requests,
         sum(kpis.cost_usd) as priced_cost_usd
     from kpis
     group by day, tenant_id, model, prompt_template_version
@@ -54,6 +55,7 @@ finalised as (
         events.traces_with_event as trace_count,
         events.value_of_event as outcome_value,
         spend.requests as request_count,
+        spend.unpriced_requests as unpriced_count,
         if(spend.priced_requests > 0, spend.priced_cost_usd, null) as cost_usd,
         cost_usd / events.outcomes_of_event as cost_per_outcome_usd
     from events

@@ -12,6 +12,7 @@ sessions as (
         session_id,
         min(calls.called_at) as started_at,
         count() as requests,
+        countIf(isNull(calls.cost_usd)) as unpriced_requests,
         sum(calls.cost_usd) as cost
     from calls
     group by tenant_id, session_id
@@ -25,6 +26,7 @@ by_day as (
         tenant_id,
         count() as session_count,
         sum(requests) as request_count,
+        sum(unpriced_requests) as unpriced_count,
         countIf(isNotNull(cost)) as priced_session_count,
         sum(cost) as cost_usd,
         cost_usd / nullIf(priced_session_count, 0) as cost_per_session_usd,

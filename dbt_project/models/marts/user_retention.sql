@@ -9,8 +9,8 @@ with calls as (
 
 signals as (
 
-    select * from {{ ref('stg_business_outcomes') }}
-    where user_id != ''
+    select * from {{ ref('int_outcomes_by_user') }}
+    where tenant_id != ''
 
 ),
 
@@ -23,6 +23,7 @@ usage as (
         max(calls.called_at) as last_called_at,
         uniqExact(toDate(calls.called_at)) as active_days,
         count() as request_count,
+        countIf(isNull(calls.cost_usd)) as unpriced_count,
         sum(calls.cost_usd) as cost_usd
     from calls
     group by tenant_id, user_id
@@ -32,6 +33,7 @@ usage as (
 signalled as (
 
     select
+        tenant_id,
         user_id,
         count() as signal_count,
         argMax(signals.event, signals.happened_at) as last_signal,
@@ -39,7 +41,7 @@ signalled as (
         tupleElement(argMax(tuple(signals.outcome_value), signals.happened_at), 1) as last_signal_value,
         maxOrNull(signals.happened_at) as last_signal_at
     from signals
-    group by user_id
+    group by tenant_id, user_id
 
 ),
 
@@ -52,13 +54,14 @@ joined as (
         usage.last_called_at as last_called_at,
         usage.active_days as active_days,
         usage.request_count as request_count,
+        usage.unpriced_count as unpriced_count,
         usage.cost_usd as cost_usd,
         signalled.signal_count as signal_count,
         signalled.last_signal as last_signal,
         signalled.last_signal_value as last_signal_value,
         signalled.last_signal_at as last_signal_at
     from usage
-    left join signalled on usage.user_id = signalled.user_id
+    left join signalled on usage.tenant_id = signalled.tenant_id and usage.user_id = signalled.user_id
 
 )
 
