@@ -1,5 +1,6 @@
--- Whose each outcome is: the tenant's whom the sender names, else the only one's who has the trace. Looked up when this is
--- read, so it does not matter whether outcomes or their calls arrived first. Of users: int_outcomes_by_user.
+-- Whose each outcome is: the tenant's whom the sender names, else the only one's who has the trace. Looked up
+-- when this is read, so it does not matter whether outcomes or their calls arrived first. Of users:
+-- int_outcomes_by_user.
 with outcomes as (
 
     select * from {{ ref('stg_business_outcomes') }}
@@ -38,7 +39,7 @@ owners as (
         any(calls.tenant_id) as owner_id,
         uniqExact(calls.tenant_id) as owner_count
     from {{ ref('stg_llm_traces') }} as calls
-    where trace_id in (select unnamed.trace_id from unnamed where unnamed.trace_id != '')
+    where trace_id != '' and trace_id in (select unnamed.trace_id from unnamed)
     group by trace_id
 
 ),
@@ -59,8 +60,8 @@ attributed as (
     union all
 
     select
-        if(owners.owner_count = 1, toString(owners.owner_id), ''),
-        if(owners.owner_count = 1, 'trace', ''),
+        if(owners.owner_count = 1, toString(owners.owner_id), '') as tenant_id,
+        if(owners.owner_count = 1, 'trace', '') as tenant_source,
         owners.owner_count,
         unnamed.trace_id,
         unnamed.user_id,

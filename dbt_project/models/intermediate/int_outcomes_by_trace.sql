@@ -61,7 +61,10 @@ attributed as (
         first_calls.trace_unpriced_count as trace_unpriced_count,
         first_calls.trace_cost_usd as trace_cost_usd
     from outcomes
-    inner join first_calls on outcomes.tenant_id = first_calls.tenant_id and outcomes.trace_id = first_calls.trace_id
+    inner join first_calls
+        on
+            outcomes.tenant_id = first_calls.tenant_id
+            and outcomes.trace_id = first_calls.trace_id
 
 )
 

@@ -1,8 +1,12 @@
--- Outcomes that name an end user, each of the tenant's whose user it is: where neither the sender nor the trace says so, of
--- the only one's who has the user.
+-- Outcomes that name an end user, with the tenant whose user it is: where neither sender nor trace says
+-- so, the only one who has the user.
 with outcomes as (
 
-    select * from {{ ref('int_outcomes') }}
+    select
+        *,
+        -- Where several tenants have the trace, it is one of theirs, whoever else has the user.
+        tenant_id = '' and trace_tenant_count = 0 as goes_by_user
+    from {{ ref('int_outcomes') }}
     where user_id != ''
 
 ),
@@ -18,7 +22,7 @@ owners as (
         user_id in (
             select outcomes.user_id
             from outcomes
-            where outcomes.tenant_id = '' and outcomes.trace_tenant_count = 0
+            where outcomes.goes_by_user
         )
     group by user_id
 
@@ -27,14 +31,14 @@ owners as (
 attributed as (
 
     select
-        -- Where several tenants have the trace, it is one of theirs, whoever else has the user.
-        outcomes.tenant_id = ''
-        and outcomes.trace_tenant_count = 0
-        and owners.owner_count = 1 as is_by_user,
-        if(is_by_user, toString(owners.owner_id), outcomes.tenant_id) as tenant_id,
-        if(is_by_user, 'user', outcomes.tenant_source) as tenant_source,
+        multiIf(
+            not outcomes.goes_by_user, outcomes.tenant_id,
+            owners.owner_count = 1, toString(owners.owner_id),
+            ''
+        ) as tenant_id,
+        if(outcomes.goes_by_user and owners.owner_count = 1, 'user', outcomes.tenant_source) as tenant_source,
         outcomes.trace_tenant_count as trace_tenant_count,
-        if(outcomes.tenant_id = '' and outcomes.trace_tenant_count = 0, owners.owner_count, 0) as user_tenant_count,
+        if(outcomes.goes_by_user, owners.owner_count, 0) as user_tenant_count,
         outcomes.trace_id as trace_id,
         outcomes.user_id as user_id,
         outcomes.event as event,
@@ -45,4 +49,4 @@ attributed as (
 
 )
 
-select * except is_by_user from attributed
+select * from attributed

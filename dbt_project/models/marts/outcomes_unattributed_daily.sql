@@ -1,4 +1,5 @@
--- Outcomes that are nobody's: they name no tenant, and their trace or user does not tell one. They are in no other mart.
+-- Outcomes that are nobody's: they name no tenant, and their trace or user does not tell one. They are in no
+-- other mart.
 with by_trace as (
 
     select * from {{ ref('int_outcomes') }}
