@@ -144,12 +144,18 @@ def outcomes(of: Day, *, delay_s: float = 240) -> Iterator[Outcome]:
     for i in of.converted.tolist():
         yield Outcome(
             trace_id=of.calls.trace[i],
+            tenant_id=_tenant(of.calls, i, WORLD),
             event="conversion",
             value=Decimal(int(of.value_cents[i])) / 100,
             timestamp=_after(of.calls, i, delay_s),
         )
     for i in of.escalated.tolist():
-        yield Outcome(trace_id=of.calls.trace[i], event="escalation", timestamp=_after(of.calls, i, delay_s))
+        yield Outcome(
+            trace_id=of.calls.trace[i],
+            tenant_id=_tenant(of.calls, i, WORLD),
+            event="escalation",
+            timestamp=_after(of.calls, i, delay_s),
+        )
 
 
 def labels(of: Day) -> Iterator[Label]:
@@ -219,5 +225,8 @@ def _after(calls: Calls, i: int, seconds: float) -> datetime:
 
 
 def _user(calls: Calls, i: int, world: World) -> str:
-    tenant = world.series[int(calls.series[i])][0].tenant_id
-    return f"{tenant}-user-{int(calls.user[i]):04d}"
+    return f"{_tenant(calls, i, world)}-user-{int(calls.user[i]):04d}"
+
+
+def _tenant(calls: Calls, i: int, world: World) -> str:
+    return world.series[int(calls.series[i])][0].tenant_id

@@ -40,6 +40,14 @@ _REFERENCE: Final = (
     "exchange_rates",
 )
 
+# Traces of several tenants among those of outcomes that name none; in the order of the index's hashes.
+_SHARED: Final = (
+    "SELECT trace_hash FROM llm_span_index WHERE trace_hash IN ("
+    "SELECT xxh3(trace_id) FROM business_outcomes WHERE tenant_id = '' AND trace_id != '' "
+    f"AND ingested_at >= now('UTC') - INTERVAL {_HOURS} HOUR"
+    ") GROUP BY trace_hash HAVING uniqExact(tenant_id) > 1"
+)
+
 
 @dataclass(frozen=True)
 class Suite:
@@ -186,6 +194,18 @@ SUITES: Final = (
             *_identified(x, "event"),
             *_past(x, "timestamp"),
             _no_rows(x, "a trace or a user is named", "trace_id = '' AND user_id = ''"),
+        ],
+    ),
+    Suite(
+        "business_outcomes",
+        "usable",
+        "Outcomes name their tenant where several tenants have the trace: else they count for nobody.",
+        lambda x: [
+            _no_rows(
+                x,
+                "a trace of several tenants comes with its tenant",
+                f"tenant_id = '' AND xxh3(trace_id) IN ({_SHARED})",
+            )
         ],
     ),
     Suite(

@@ -61,6 +61,94 @@ def test_the_order_of_arrival_does_not_matter(built: Settings, order: str) -> No
     assert found == [("user-0", "", 0, 20), ("user-1", "renewal", 1, 20)]
 
 
+def two_tenants() -> list[dict[str, Any]]:
+    """Calls of two tenants with equal ids of traces and users; the second's last has no price."""
+    unpriced = {"cost_usd": None, "cost_status": "unpriced"}
+    return [
+        charged(
+            n,
+            timestamp=OCTOBER + timedelta(minutes=n),
+            trace_id=f"trace-{n % 4}",
+            span_id=f"span-{n}",
+            session_id=f"session-{n % 4}",
+            user_id="anna",
+            tenant_id=f"org_{1 + n // 4}",
+            prompt_template_version="rag-v1",
+            **(unpriced if n == 7 else {}),
+        )
+        for n in range(8)
+    ]
+
+
+def outcome(trace: str, user: str = "", *, tenant: str = "", event: str = "conversion") -> dict[str, Any]:
+    return {
+        "tenant_id": tenant,
+        "trace_id": trace,
+        "user_id": user,
+        "event": event,
+        "value": Decimal(9),
+        "timestamp": OCTOBER,
+    }
+
+
+def several(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
+    with connect(settings) as client:
+        return [tuple(row) for row in client.query(sql).result_rows]
+
+
+RATES = (
+    "SELECT tenant_id, sum(trace_count), sum(converted_count), sum(escalated_count), sum(request_count), "
+    "sum(unpriced_count) FROM outcome_rates_daily GROUP BY tenant_id ORDER BY tenant_id"
+)
+SIGNALS = "SELECT tenant_id, user_id, last_signal, signal_count FROM user_retention ORDER BY tenant_id"
+NOBODYS = "SELECT event, reason, outcome_count FROM outcomes_unattributed_daily ORDER BY event, reason"
+
+
+@pytest.mark.parametrize("order", ["outcomes first", "calls first"])
+def test_equal_ids_of_two_tenants_are_two_traces_and_two_users(built: Settings, order: str) -> None:
+    outcomes = [
+        outcome("trace-0", tenant="org_1"),
+        outcome("trace-0", tenant="org_2", event="escalation"),
+        outcome("", "anna", tenant="org_2", event="renewal"),
+        # Nobody's: both have them.
+        outcome("trace-1"),
+        outcome("", "anna", event="churn"),
+        outcome("nowhere", event="escalation"),
+    ]
+    tables = [("business_outcomes", outcomes), ("llm_traces", two_tenants())]
+    for table, rows in tables if order == "outcomes first" else reversed(tables):
+        insert(built, table, rows)
+    assert several(built, RATES) == [("org_1", 4, 1, 0, 4, 0), ("org_2", 4, 0, 1, 4, 1)]
+    assert several(built, SIGNALS) == [("org_1", "anna", "", 0), ("org_2", "anna", "renewal", 1)]
+    daily = "SELECT tenant_id, event, outcome_count, unpriced_count FROM outcomes_daily ORDER BY tenant_id"
+    assert several(built, daily) == [("org_1", "conversion", 1, 0), ("org_2", "escalation", 1, 1)]
+    sessions = "SELECT tenant_id, request_count, unpriced_count FROM session_costs_daily ORDER BY tenant_id"
+    assert several(built, sessions) == [("org_1", 4, 0), ("org_2", 4, 1)]
+    assert several(built, NOBODYS) == [
+        ("churn", "shared user", 1),
+        ("conversion", "shared trace", 1),
+        ("escalation", "unknown trace", 1),
+    ]
+
+
+def test_an_outcome_without_a_tenant_is_the_only_ones_and_counts_once(built: Settings) -> None:
+    calls = two_tenants()
+    insert(built, "llm_traces", calls[:4])
+    insert(built, "business_outcomes", [outcome("trace-1"), outcome("", "anna", event="churn")])
+    assert several(built, RATES) == [("org_1", 4, 1, 0, 4, 0)]
+    assert several(built, SIGNALS) == [("org_1", "anna", "churn", 1)]
+    assert several(built, NOBODYS) == []
+    # A second tenant has them, too: now it cannot be told.
+    insert(built, "llm_traces", calls[4:])
+    assert [row[2] for row in several(built, RATES)] == [0, 0]
+    assert [row[3] for row in several(built, SIGNALS)] == [0, 0]
+    assert several(built, NOBODYS) == [("churn", "shared user", 1), ("conversion", "shared trace", 1)]
+    # The sender tells it again, with the tenant: it is one outcome, not two.
+    insert(built, "business_outcomes", [outcome("trace-1", tenant="org_2")])
+    assert [row[2] for row in several(built, RATES)] == [0, 1]
+    assert several(built, NOBODYS) == [("churn", "shared user", 1)]
+
+
 def test_a_call_that_was_corrected_away_costs_no_session(built: Settings) -> None:
     insert(built, "llm_traces", CALLS)
     insert(built, "llm_traces", [CALLS[39] | {"sign": -1}])

@@ -61,6 +61,7 @@ def test_checks(repository: dg.RepositoryDefinition) -> None:
         ("llm_evaluations", "expectations_usable"),
         ("end_user_feedback", "expectations_sound"),
         ("business_outcomes", "expectations_sound"),
+        ("business_outcomes", "expectations_usable"),
         ("human_labels", "expectations_sound"),
         ("tenants", "expectations_sound"),
         ("tenants", "expectations_usable"),

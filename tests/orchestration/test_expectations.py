@@ -61,7 +61,7 @@ def of_raw_tables() -> dg.Definitions:
 CORRUPT: dict[str, dict[str, Any]] = {
     "llm_evaluations": evaluation(datetime.now(UTC), evaluator="", score=None),
     "end_user_feedback": {"trace_id": "t", "value": 7.0},
-    "business_outcomes": {"event": ""},
+    "business_outcomes": {"event": "", "trace_id": "of two tenants"},
     "human_labels": {"trace_id": "t", "rater": ""},
     "tenants": {"tenant_id": "org_1", "tier": "gold", "time_zone": "Mars/Olympus"},
     "task_times": {"task_type": ""},
@@ -76,6 +76,8 @@ def test_every_suite_is_a_check_that_fails(settings: Settings) -> None:
     with connect(settings) as client:
         for table, row in CORRUPT.items():
             insert(client, table, row)
+        for tenant in ("org_1", "org_2"):
+            insert(client, "llm_traces", span(datetime.now(UTC), tenant_id=tenant, trace_id="of two tenants"))
     result = execute(of_raw_tables(), ONLY, cost_usd=-1, cost_status="unpriced")
     found = evaluations(result)
     assert {(spec.asset_key.to_user_string(), spec.name) for spec in SPECS} == set(found)

@@ -126,6 +126,9 @@ def traffic(bench: Bench) -> None:
             "outcome",
             Outcome(trace_id=trace, event="conversion", value=Decimal(9), timestamp=at),
             Outcome(user_id=f"user-{tenant[4]}", event="retained", timestamp=at),
+            # Ids that both tenants have.
+            Outcome(tenant_id=tenant, trace_id="both", event="conversion", timestamp=at),
+            Outcome(tenant_id=tenant, user_id="both", event="retained", timestamp=at),
         )
     judged = {"judged.tenant_id": GONE, "judged.trace_id": "g0"}
     bench.send("span", span(99, tenant_id="assay", trace_id="judge-1", attributes=judged))
@@ -220,9 +223,11 @@ def test_other_tenants_keep_what_is_theirs(erased: Erased) -> None:
         assert figures(bench, source, GONE)[0] == 0, source
     for table in ("llm_payloads", "llm_evaluations", "end_user_feedback", "tenants", "llm_embeddings"):
         assert {t for (t,) in bench.rows(f"SELECT tenant_id FROM {table}")} == {STAYS}, table
-    assert bench.rows("SELECT trace_id, user_id FROM business_outcomes ORDER BY 1") == [
-        ("", "user-s"),
-        ("s0", ""),
+    assert bench.rows("SELECT tenant_id, trace_id, user_id FROM business_outcomes ORDER BY 1, 2, 3") == [
+        ("", "", "user-s"),
+        ("", "s0", ""),
+        (STAYS, "", "both"),
+        (STAYS, "both", ""),
     ]
     assert bench.rows("SELECT trace_id FROM human_labels") == [("s0",)]
     # Where a text of nobody's names it, the name goes and the text stays.

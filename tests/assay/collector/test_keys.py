@@ -266,17 +266,32 @@ def test_what_speaks_of_traces_carries_the_tenants_of_its_key(guarded: Guarded) 
         assert guarded.send(bound, record(kind), path).json()["accepted"] == 1
         assert guarded.send(free, record(kind), path).json()["accepted"] == 1
     assert [e.tenants for e in guarded.envelopes()] == [["org_1"], []] * len(OTHERS)
-    # An outcome of a user belongs to no tenant; a deployment is taken for the key's own.
-    signal = record("outcome") | {"trace_id": "", "user_id": "u1"}
-    (refused,) = guarded.send(bound, signal, "/v1/outcomes").json()["rejected"]
-    assert refused["field"] == "trace_id"
-    assert guarded.send(free, signal, "/v1/outcomes").json()["accepted"] == 1
-    guarded.queue.delete(queue.STREAM)
-    mine = [record("deployment"), record("deployment") | {"tenant_id": "org_2"}]
-    answer = guarded.send(bound, mine, "/v1/deployments").json()
+
+
+@pytest.mark.parametrize("kind", ["deployment", "outcome"])
+def test_what_names_no_tenant_is_the_keys_own(guarded: Guarded, kind: str) -> None:
+    mine = [record(kind), record(kind) | {"tenant_id": "org_2"}]
+    answer = guarded.send(guarded.key("org_1"), mine, f"/v1/{kind}s").json()
     assert (answer["accepted"], answer["rejected"][0]["index"]) == (1, 1)
+    assert answer["rejected"][0]["field"] == "tenant_id"
     (envelope,) = guarded.envelopes()
     assert [r.tenant_id for r in envelope.decode()] == ["org_1"]  # type: ignore[attr-defined]
+
+
+def test_an_outcome_of_a_key_of_several_tenants_goes_by_its_trace_or_names_its_tenant(
+    guarded: Guarded,
+) -> None:
+    signal = record("outcome") | {"trace_id": "", "user_id": "u1"}
+    sent = [record("outcome"), signal, signal | {"tenant_id": "org_2"}]
+    answer = guarded.send(guarded.key("org_1", "org_2"), sent, "/v1/outcomes").json()
+    assert answer["accepted"] == 2
+    (refused,) = answer["rejected"]
+    assert (refused["index"], refused["field"]) == (1, "tenant_id")
+    assert refused["reason"].startswith("`tenant_id` is missing")
+    # A key of all tenants may leave open whose it is.
+    assert guarded.send(guarded.key(), sent, "/v1/outcomes").json()["accepted"] == 3
+    found = [[r.tenant_id for r in e.decode()] for e in guarded.envelopes()]  # type: ignore[attr-defined]
+    assert found == [["", "org_2"], ["", "", "org_2"]]
 
 
 def test_a_rate_is_kept_and_nothing_is_accepted_in_part(guarded: Guarded) -> None:

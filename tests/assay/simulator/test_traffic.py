@@ -177,7 +177,10 @@ def test_a_month_holds_two_releases_or_more_and_what_follows_from_calls() -> Non
     )
     assert abs(stands_for / answered - 1) < 0.05
     assert sum(e.score is None for e in evaluations) > 0
-    assert {o.event for day in days for o in history.outcomes(day)} == {"conversion", "escalation"}
+    outcomes = [o for day in days for o in history.outcomes(day)]
+    assert {o.event for o in outcomes} == {"conversion", "escalation"}
+    owners = {s.trace_id: s.tenant_id for day in days for s in history.spans(day, START, END)}
+    assert {o.tenant_id == owners[o.trace_id] for o in outcomes} == {True}
     assert {f.value for day in days for f in history.feedback(day)} == {1.0, -1.0}
 
 

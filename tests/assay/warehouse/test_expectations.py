@@ -17,6 +17,7 @@ from assay.warehouse.expectations import SUITES, Suite, Verdict, validate
 from tests.support.rows import insert, span
 
 NOW = datetime.now(UTC)
+SHARED = "of two tenants"
 COMMON = {"timestamp": NOW, "trace_id": "t", "retention_start": NOW.date()}
 GOOD: dict[str, dict[str, Any]] = {
     "llm_traces": span(NOW, cached_tokens=800, cache_write_tokens=None, reasoning_tokens=None),
@@ -30,7 +31,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "sampling_rate": 0.1,
     },
     "end_user_feedback": {**COMMON, "tenant_id": "org_1", "value": -1.0},
-    "business_outcomes": {**COMMON, "event": "conversion", "user_id": ""},
+    "business_outcomes": {**COMMON, "tenant_id": "org_1", "event": "conversion", "user_id": ""},
     "human_labels": {"timestamp": NOW, "trace_id": "t", "rater": "r", "score": 1.0},
     "tenants": {
         "tenant_id": "org_1",
@@ -111,6 +112,9 @@ WRONG = {
         ({"event": ""}, "event"),
         ({"timestamp": LATER}, "timestamp is not ahead"),
         ({"trace_id": ""}, "a trace or a user is named"),
+    ],
+    ("business_outcomes", "usable"): [
+        ({"tenant_id": "", "trace_id": SHARED}, "a trace of several tenants comes with its tenant")
     ],
     ("human_labels", "sound"): [
         ({"trace_id": ""}, "trace_id"),
@@ -218,6 +222,7 @@ def test_every_expectation_fails_where_it_should(store: tuple[Settings, Client],
     settings, client = store
     key = (suite.table, suite.level)
     said = set()
+    insert(client, "llm_traces", *(span(NOW, trace_id=SHARED, tenant_id=t) for t in ("org_1", "org_2")))
     for cases, each in ((WRONG.get(key, []), 2), (OFTEN.get(key, []), 6)):
         wrong = [fields for fields, _ in cases for _ in range(each)]
         client.command(f"TRUNCATE TABLE {suite.table}")

@@ -127,6 +127,21 @@ def test_rows_of_an_earlier_version_say_what_its_columns_meant(
     finally:
         with clickhouse.client() as client:
             client.command(f"DROP DATABASE `{settings.clickhouse_database}` SYNC")
+def test_outcomes_from_before_tenants_are_nobodys(
+    clickhouse: ClickHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(clickhouse_url=clickhouse.url, clickhouse_database=f"test_{uuid.uuid4().hex[:12]}")
+    every = migrations()
+    monkeypatch.setattr(module, "migrations", lambda: [m for m in every if m.number < 18])
+    migrate(settings)
+    old = {"trace_id": "t1", "event": "conversion", "timestamp": datetime(2026, 1, 5, tzinfo=UTC)}
+    with connect(settings) as client:
+        client.insert("business_outcomes", [list(old.values())], column_names=list(old))
+        monkeypatch.undo()
+        assert migrate(settings)[0].name == "outcome_tenants"
+        found = client.query("SELECT tenant_id, trace_id, event FROM business_outcomes").result_rows
+        client.command(f"DROP DATABASE `{settings.clickhouse_database}`")
+    assert found == [("", "t1", "conversion")]
 
 
 def test_a_file_that_changed_after_it_was_applied_is_refused(client: Client) -> None:

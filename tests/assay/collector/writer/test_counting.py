@@ -218,6 +218,17 @@ def test_the_other_kinds_reach_their_tables(bench: Bench) -> None:
     assert bench.counts("outcome") == {"accepted": 1, "duplicates": 1, "rejected": 0}
 
 
+def test_the_same_outcome_of_two_tenants_is_two(bench: Bench) -> None:
+    outcomes = [
+        Outcome(tenant_id=tenant, trace_id="t1", event="conversion", timestamp=NOW)
+        for tenant in ("org_1", "org_2", "org_1")
+    ]
+    bench.send("outcome", *outcomes, load="both")
+    bench.drain()
+    assert bench.rows("SELECT tenant_id FROM business_outcomes ORDER BY 1") == [("org_1",), ("org_2",)]
+    assert bench.counts("both") == {"accepted": 2, "duplicates": 1, "rejected": 0}
+
+
 def test_of_a_tenant_the_last_entry_counts(bench: Bench) -> None:
     bench.send("tenant", Tenant(tenant_id="a", tier="batch"), Tenant(tenant_id="a", tier="high_value"))
     bench.drain()

@@ -110,6 +110,25 @@ def test_a_key_of_some_tenants_speaks_of_their_traces_alone(bench: Bench, kind: 
         assert bench.one(f"SELECT tenant_id, model FROM {TABLES[kind]}") == ("org_1", "claude-sonnet-4-5")
 
 
+def test_an_outcome_that_names_its_tenant_waits_for_nothing(bench: Bench) -> None:
+    outcome = Outcome(tenant_id="org_1", trace_id="t1", event="conversion", timestamp=NOW)
+    bench.send("outcome", outcome, tenants=["org_1", "org_3"])
+    bench.drain()
+    assert bench.rows("SELECT tenant_id, trace_id FROM business_outcomes") == [("org_1", "t1")]
+    assert bench.queue.zcard(keys.PARKED_DUE) == 0
+
+
+@pytest.mark.parametrize(("having", "told"), [(["org_3", "org_2"], "org_3"), (["org_1", "org_3"], "")])
+def test_an_outcome_without_a_tenant_is_the_only_one_of_its_keys_that_has_the_trace(
+    bench: Bench, having: list[str], told: str
+) -> None:
+    for tenant in having:
+        bench.send("span", span(1, tenant_id=tenant))
+    bench.send("outcome", ABOUT["outcome"], tenants=["org_1", "org_3"])
+    bench.drain()
+    assert bench.rows("SELECT tenant_id FROM business_outcomes") == [(told,)]
+
+
 @pytest.mark.parametrize("kind", ABOUT)
 def test_what_is_said_of_another_tenants_trace_is_refused_in_the_end(bench: Bench, kind: str) -> None:
     bench.send("span", span(1, tenant_id="org_2"))
