@@ -10,7 +10,8 @@
 
 {#- Usage that is billed by the token, by class of tokens. Where the rates are known, each class costs its tokens times its -#}
 {#- rate, and output what is left, so that the rows of a day add up to its cost. Where they are not, one row has it all. -#}
-{#- Only what has a price is a charge: FOCUS knows no unknown cost. -#}
+{#- Only what has a price is a charge: FOCUS knows no unknown cost. List cost is by the price list, and not known where the -#}
+{#- list has no price, or where one row has it all: it may be for something else than tokens. -#}
 {%- macro focus_metered(spend) -%}
 select
     day as first_day,
@@ -22,10 +23,12 @@ select
     toString(tenant_id) as tenant_id,
     'Usage' as category,
     assumeNotNull(item.4) as billed,
-    toNullable(billed) as listed,
+    toNullable(billed) as contracted,
+    item.6 as listed,
     billed as effective,
     toNullable(toDecimal128(item.2, 12)) as quantity,
     item.3 as unit_price,
+    item.5 as list_unit_price,
     'Tokens' as unit,
     item.1 as meter,
     '' as contract_id,
@@ -45,14 +48,28 @@ from (
                     item -> item.2 > 0,
                     [
                         {%- for class, column, meter in meters() %}
-                        ('{{ meter }}', {{ column }}, {{ class }}_usd, {{ class }}_cost),
+                        (
+                            '{{ meter }}',
+                            {{ column }},
+                            {{ class }}_usd,
+                            {{ class }}_cost,
+                            {{ class }}_list_usd,
+                            {{ column }} * {{ class }}_list_usd
+                        ),
                         {%- endfor %}
                         (
                             'Output Tokens',
                             -- Where nothing was answered, a rest of rounding still has its row.
                             if(cost_usd != prompt_cost, greatest(completion_tokens, 1), completion_tokens),
                             output_usd,
-                            cost_usd - prompt_cost
+                            cost_usd - prompt_cost,
+                            if(completion_tokens = 0, null, output_list_usd),
+                            -- Where it was charged by the list, so is what rounding left.
+                            multiIf(
+                                completion_tokens = 0, null,
+                                output_usd = output_list_usd, cost_usd - prompt_cost,
+                                completion_tokens * output_list_usd
+                            )
                         )
                     ]
                 ),
@@ -60,7 +77,9 @@ from (
                     'Tokens',
                     {{ all_tokens() }},
                     cast(null as Nullable(Decimal(38, 12))),
-                    toNullable(cost_usd)
+                    toNullable(cost_usd),
+                    cast(null as Nullable(Decimal(38, 12))),
+                    cast(null as Nullable(Decimal(38, 12)))
                 )]
             )
         ) as item
@@ -68,14 +87,24 @@ from (
 
         -- A step of its own: names within one select are written out wherever they stand, again and again.
         select
-            *,
+            spend.*,
             {%- for class, column, _ in meters() %}
             {{ tokens_at(column, class ~ '_usd') }} as {{ class }}_cost,
             {%- endfor %}
             {%- for class, column, _ in meters() %}
             {{ class }}_cost{% if not loop.last %} + {% endif %}
-            {%- endfor %} as prompt_cost
-        from {{ spend }}
+            {%- endfor %} as prompt_cost,
+            {%- for class, _, _ in meters() %}
+            {{ listed_at(class, class ~ '_usd') }} as {{ class }}_list_usd,
+            {%- endfor %}
+            {{ listed_output_at('output_usd') }} as output_list_usd
+        from {{ spend }} as spend
+        left join list_rates
+            on
+                spend.provider = list_rates.provider
+                and spend.model = list_rates.model
+                and spend.response_model = list_rates.response_model
+                and spend.pricing_tier = list_rates.pricing_tier
         where is_priced and is_metered
 
     )
@@ -98,8 +127,10 @@ select
     'Usage',
     toDecimal128(0, 12),
     sum(usage.list_usd),
+    {{ sum_if_all_known('usage.by_list_usd', 'true') }},
     sum(usage.effective_usd),
     toNullable(toDecimal128(sum(usage.tokens), 12)),
+    cast(null as Nullable(Decimal(38, 12))),
     cast(null as Nullable(Decimal(38, 12))),
     'Tokens',
     'Tokens',
@@ -113,7 +144,23 @@ select
         )
     ),
     {{ committed_unit('months.capacity_tokens') }}
-from {{ usage }} as usage
+from (
+
+    select
+        served.*,
+        {%- for class, column in token_classes() %}
+        {{ tokens_at(column, listed_output_at() if class == 'output' else listed_at(class)) }}
+        {%- if not loop.last %} +{% endif %}
+        {%- endfor %} as by_list_usd
+    from {{ usage }} as served
+    left join list_rates
+        on
+            served.provider = list_rates.provider
+            and served.model = list_rates.model
+            and served.response_model = list_rates.response_model
+            and served.pricing_tier = list_rates.pricing_tier
+
+) as usage
 inner join {{ months }} as months on usage.contract_id = months.contract_id and usage.month = months.month
 group by
     day,
@@ -140,9 +187,11 @@ select
     'Purchase',
     months.amount_usd,
     toNullable(months.amount_usd),
+    cast(null as Nullable(Decimal(38, 12))),
     toDecimal128(0, 12),
     toNullable(toDecimal128(1, 12)),
     toNullable(months.amount_usd),
+    cast(null as Nullable(Decimal(38, 12))),
     'Months',
     'Provisioned Throughput',
     months.contract_id,
@@ -164,6 +213,7 @@ select
     'Usage',
     toDecimal128(0, 12),
     toNullable(toDecimal128(0, 12)),
+    toNullable(toDecimal128(0, 12)),
     months.unused_usd,
     toNullable(
         if(
@@ -172,6 +222,7 @@ select
             toDecimal128(ifNull(months.capacity_tokens, 0) - months.used_tokens, 12)
         )
     ) as left_over,
+    cast(null as Nullable(Decimal(38, 12))),
     cast(null as Nullable(Decimal(38, 12))),
     {{ committed_unit('months.capacity_tokens') }},
     'Unused Capacity',
@@ -210,7 +261,9 @@ select
     'Credit',
     -sum(uses.used_usd) as paid,
     toNullable(paid),
+    toNullable(paid),
     paid,
+    cast(null as Nullable(Decimal(38, 12))),
     cast(null as Nullable(Decimal(38, 12))),
     cast(null as Nullable(Decimal(38, 12))),
     '',
@@ -226,8 +279,16 @@ having sum(uses.used_usd) != 0
 
 {#- Charges in the columns of FOCUS 1.2. Billed cost adds up to what the providers ask for, effective cost to the same: -#}
 {#- month by month. -#}
-{%- macro focus(spend, provisioned_usage, provisioned_months, credit_uses, contracts, tenants, exchange_rates) -%}
-with charges as (
+{%- macro focus(
+    spend, list_prices, provisioned_usage, provisioned_months, credit_uses, contracts, tenants, exchange_rates
+) -%}
+with list_rates as (
+
+    {{ list_rates(list_prices) }}
+
+),
+
+charges as (
 
     {{ focus_metered(spend) }}
 
@@ -332,12 +393,12 @@ select
     -- What was not used was not consumed.
     if(category = 'Usage' and status != 'Unused', quantity, null) as ConsumedQuantity,
     if(isNull(ConsumedQuantity), null, 'Tokens') as ConsumedUnit,
-    listed as ContractedCost,
+    contracted as ContractedCost,
     unit_price as ContractedUnitPrice,
     effective as EffectiveCost,
     billed_by as InvoiceIssuerName,
     listed as ListCost,
-    unit_price as ListUnitPrice,
+    list_unit_price as ListUnitPrice,
     multiIf(category = 'Credit', null, status != '', 'Committed', 'Standard') as PricingCategory,
     quantity as PricingQuantity,
     nullIf(unit, '') as PricingUnit,

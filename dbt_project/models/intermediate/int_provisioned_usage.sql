@@ -49,6 +49,11 @@ shared as (
         laid_out.is_priced as is_priced,
         laid_out.request_count as request_count,
         laid_out.tokens as tokens,
+        laid_out.uncached_tokens as uncached_tokens,
+        laid_out.cache_read_tokens as cache_read_tokens,
+        laid_out.cache_write_5m_tokens as cache_write_5m_tokens,
+        laid_out.cache_write_1h_tokens as cache_write_1h_tokens,
+        laid_out.completion_tokens as completion_tokens,
         laid_out.counted_tokens as counted_tokens,
         laid_out.cost_usd as list_usd,
         {{ part_of('months.used_pico', 'laid_out.counted_micro', 'laid_out.upto', 'laid_out.month_micro') }}
@@ -71,6 +76,11 @@ select
     is_priced,
     request_count,
     tokens,
+    uncached_tokens,
+    cache_read_tokens,
+    cache_write_5m_tokens,
+    cache_write_1h_tokens,
+    completion_tokens,
     counted_tokens,
     list_usd,
     {{ usd('share_pico') }} as effective_usd

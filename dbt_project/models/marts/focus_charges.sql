@@ -1,5 +1,6 @@
 {{ focus(
     ref('int_spend_rated'),
+    ref('stg_list_prices'),
     ref('int_provisioned_usage'),
     ref('int_provisioned_months'),
     ref('int_credit_uses'),
