@@ -167,7 +167,7 @@ def _one_by_one(kind: str, rows: list[Row]) -> Decoded:
         try:
             records.append(msgspec.convert(row.fields, RECORDS[kind], strict=False))
         except msgspec.ValidationError as error:
-            rejects.append(rejected(row.number, explain(kind, error), _payload(row.fields)))
+            rejects.append(rejected(row.number, explain(kind, error, row.fields), _payload(row.fields)))
         else:
             numbers.append(row.number)
     return Decoded(records, numbers, rejects)

@@ -161,7 +161,7 @@ def map_entries(
             except UnreadableError as error:
                 rejects.append(rejected(index, Reason(error.field, error.reason), bytes(part)))
             except msgspec.ValidationError as error:
-                rejects.append(rejected(index, explain("span", error), bytes(part)))
+                rejects.append(rejected(index, explain("span", error, fields), bytes(part)))
             else:
                 records.append(record)
     return Mapped(records, rejects, ignored)

@@ -116,16 +116,16 @@ def _one_by_one(kind: str, parts: Iterable[bytes | msgspec.Raw]) -> Decoded:
                 reason = f"{MAX_REJECTS} records of this request were refused before; the rest was not read"
                 rejects.append(rejected(index, Reason("", reason), bytes(part)))
                 break
-            rejects.append(rejected(index, _why(kind, error), bytes(part)))
+            rejects.append(rejected(index, _why(kind, error, part), bytes(part)))
         else:
             positions.append(index)
     return Decoded(records, positions, rejects)
 
 
-def _why(kind: str, error: Exception) -> Reason:
+def _why(kind: str, error: Exception, part: bytes | msgspec.Raw) -> Reason:
     if isinstance(error, UnreadableError):
         return Reason(error.field, error.reason)
-    return explain(kind, error)
+    return explain(kind, error, part)
 
 
 def rejected(index: int, reason: Reason, payload: bytes) -> Reject:

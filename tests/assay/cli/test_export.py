@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -79,11 +80,27 @@ def test_focus_adds_up_to_the_spend_class_by_class(october: None) -> None:
         assert quantity * price == Decimal(row["ContractedCost"]) == Decimal(row["BilledCost"])
 
 
-def test_a_month_without_calls_has_its_columns_and_no_rows(october: None) -> None:
-    done = export("chargeback", "--month", "2031-01")
-    assert done.exit_code == 0
-    assert done.stdout.startswith('"month","tenant_id"')
-    assert done.stdout.count("\n") == 1
+@pytest.mark.parametrize("file_format", ["csv", "parquet"])
+def test_a_month_without_rows_says_which_months_have_some(
+    october: None, tmp_path: Path, file_format: str
+) -> None:
+    file = tmp_path / "january"
+    file.write_text("an old one")
+    done = export("chargeback", "--month", "2031-01", "--format", file_format, "--file", str(file))
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.strip() == (
+        "chargeback_monthly has no rows for 2031-01, so nothing was written; it has some for 2025-10"
+    )
+    assert file.read_text() == "an old one"
+    done = export("credits", "--month", "2025-10")
+    assert done.exit_code == 1
+    assert done.stderr.strip().endswith("it has none for any month")
+
+
+def test_months_that_follow_on_one_another_are_named_together(built: Settings, october: None) -> None:
+    later = [datetime(*month, 15, tzinfo=UTC) for month in ((2025, 11), (2025, 12), (2026, 1), (2026, 3))]
+    insert(built, "llm_traces", [charged(n, timestamp=moment) for n, moment in enumerate(later)])
+    assert "some for 2025-10 to 2026-01, 2026-03\n" in export("focus", "--month", "2026-02").stderr
 
 
 @pytest.mark.parametrize("month", ["2025-13", "2025-1", "october", "2025-10-01"])

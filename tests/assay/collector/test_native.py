@@ -72,6 +72,9 @@ def test_one_object_over_several_lines() -> None:
         (span(trace_id=7), "trace_id", "expected `str`, got `int`"),
         (span(quality={"evaluator": "x", "score": 2}), "quality.score", "<= 1.0"),
         (span(units={"image": "-3"}), "units.image", "0 or more"),
+        (span(cost_usd="12,5"), "cost_usd", '`cost_usd`: "12,5" is not a decimal number; write 12.5'),
+        (span(cost_usd=[1]), "cost_usd", "has to be a decimal number, for example 12.5, got `array`"),
+        (span(units={"image": "3", "page": "1,5"}), "units.page", '"1,5" is not a decimal number; write 1.5'),
         (7, "", "a record has to be a JSON object, got `int`"),
         ([1], "", "a record has to be a JSON object, got `array`"),
     ],
@@ -84,6 +87,37 @@ def test_bad_record_is_named_and_its_neighbours_are_kept(bad: object, field: str
     assert reason in reject.reason
     if isinstance(bad, dict):
         assert str(bad.get("tenant_id", "")).encode() in reject.payload
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        ("1.234,56", "1234.56"),
+        ("1,234.56", "1234.56"),
+        ("1 200.50", "1200.50"),
+        ("-$5", "-5"),
+        ("49,90 EUR", "49.90"),
+        # A thousand, or one?
+        ("1,000", ""),
+        ("1,234,567", ""),
+        ("a lot", ""),
+        ("", ""),
+    ],
+)
+def test_a_number_that_is_none_is_shown_with_how_to_write_it(value: str, plain: str) -> None:
+    outcome = {"event": "sale", "trace_id": "t", "timestamp": "2024-01-15T09:23:47Z", "value": value}
+    (reject,) = parse("outcome", dump(outcome), now=NOW).rejects
+    how = plain or "digits with a decimal point and nothing else, for example 12.5"
+    assert (reject.field, reject.reason) == (
+        "value",
+        f'`value`: "{value}" is not a decimal number; write {how}',
+    )
+
+
+def test_a_number_that_is_none_in_broken_json_is_still_named() -> None:
+    (reject,) = parse("outcome", b'{"event": "sale", "value": "12,5", broken', now=NOW).rejects
+    assert reject.field == "value"
+    assert reject.reason.startswith("`value` is not a decimal number; write digits")
 
 
 GOOD = json.dumps(span()).encode()
