@@ -113,11 +113,11 @@ def from_store(client: Client, evaluator: str, version: str) -> Examples:
         SELECT c.human_score, c.judge_score, e.model
         FROM calibration_set AS c
         LEFT JOIN (
-            SELECT trace_id, any(model) AS model FROM llm_evaluations
-            WHERE trace_id IN (SELECT trace_id FROM human_labels) GROUP BY trace_id
-        ) AS e ON e.trace_id = c.trace_id
+            SELECT tenant_id, trace_id, any(model) AS model FROM llm_evaluations
+            WHERE trace_id IN (SELECT trace_id FROM human_labels) GROUP BY tenant_id, trace_id
+        ) AS e ON e.tenant_id = c.tenant_id AND e.trace_id = c.trace_id
         WHERE c.evaluator = {evaluator:String} AND c.evaluator_version = {version:String}
-        ORDER BY c.trace_id
+        ORDER BY c.trace_id, c.tenant_id
         """,
         parameters={"evaluator": evaluator, "version": version},
     ).result_rows

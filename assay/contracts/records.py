@@ -171,6 +171,7 @@ class Feedback(Record):
     trace_id: Id
     value: Annotated[float, Meta(ge=-1, le=1)]
     timestamp: Timestamp
+    tenant_id: Dimension = ""
     user_id: Annotated[str, Meta(max_length=256)] = ""
     comment: Text | None = None
 
@@ -182,6 +183,7 @@ class Label(Record):
     rater: Name
     score: Share
     timestamp: Timestamp
+    tenant_id: Dimension = ""
     rubric: Dimension = ""
 
 

@@ -133,6 +133,7 @@ def feedback(of: Day, *, delay_s: float = 70) -> Iterator[Feedback]:
     for i in of.rated.tolist():
         yield Feedback(
             trace_id=of.calls.trace[i],
+            tenant_id=_tenant(of.calls, i, WORLD),
             user_id=_user(of.calls, i, WORLD),
             value=1.0 if of.approved[i] else -1.0,
             timestamp=_after(of.calls, i, delay_s),
@@ -164,6 +165,7 @@ def labels(of: Day) -> Iterator[Label]:
         for rater, score in zip(_RATERS, of.labels[i].tolist(), strict=True):
             yield Label(
                 trace_id=of.calls.trace[i],
+                tenant_id=_tenant(of.calls, i, WORLD),
                 rater=rater,
                 score=score,
                 rubric="helpfulness",

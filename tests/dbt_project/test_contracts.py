@@ -203,7 +203,7 @@ def test_focus_bills_the_purchase_and_spreads_it_over_the_tokens(example: Settin
     (purchase,) = [r for r in october if r["ChargeCategory"] == "Purchase"]
     assert (purchase["BilledCost"], purchase["EffectiveCost"], purchase["SubAccountId"]) == (620, 0, None)
     served = {r["SubAccountId"]: r for r in october if r["CommitmentDiscountStatus"] == "Used"}
-    assert {t: (r["BilledCost"], r["EffectiveCost"], r["ListCost"]) for t, r in served.items()} == {
+    assert {t: (r["BilledCost"], r["EffectiveCost"], r["ContractedCost"]) for t, r in served.items()} == {
         "org_1": (0, Decimal("232.5"), 90),
         "org_2": (0, Decimal("77.5"), 30),
     }
@@ -289,9 +289,9 @@ def test_focus_counts_a_capacity_of_unknown_size_in_months(built: Settings) -> N
 
 
 def conforms(row: dict[str, Any]) -> None:
-    """The rules of FOCUS 1.2 on what may be NULL and what belongs together."""
+    """The rules of FOCUS 1.2 on NULL and what belongs together, but for list costs that no list tells."""
     category, status = row["ChargeCategory"], row["CommitmentDiscountStatus"]
-    for name in ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost", "ChargeDescription"):
+    for name in ("BilledCost", "EffectiveCost", "ContractedCost", "ChargeDescription"):
         assert row[name] is not None
     assert (row["PricingQuantity"] is None) == (row["PricingUnit"] is None) == (category == "Credit")
     assert (row["ConsumedQuantity"] is None) == (row["ConsumedUnit"] is None)

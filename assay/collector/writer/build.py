@@ -19,7 +19,7 @@ from assay.collector.writer.decision import Decision
 from assay.collector.writer.identity import Mark
 from assay.collector.writer.parking import Parked
 from assay.collector.writer.store import Store
-from assay.contracts.records import Evaluation, Feedback, Outcome
+from assay.contracts.records import Evaluation, Feedback, Label, Outcome
 from assay.pricing.columns import Bools, Ints
 
 
@@ -148,14 +148,12 @@ class _Builder:
         feedback = self._rows("feedback")
         outcomes = self._rows("outcome")
         labels = self._rows("label")
-        # An outcome or a label that may speak of every trace needs nothing of its span, nor does an outcome
-        # whose tenant is named.
+        # An outcome or a label that may speak of every trace, or names its tenant, needs nothing of its span.
         traces = {
             record.trace_id
             for records, entries, *_ in (evaluations, feedback, outcomes, labels)
             for record, entry in zip(records, entries, strict=True)
-            if isinstance(record, Evaluation | Feedback)
-            or (entry.tenants and not (isinstance(record, Outcome) and record.tenant_id))
+            if isinstance(record, Evaluation | Feedback) or (entry.tenants and not record.tenant_id)
         }
         found = scores.subjects(traces, self._batch.spans(), self._store)
         self._evaluations(found, *evaluations)
@@ -185,13 +183,16 @@ class _Builder:
     def _feedback(
         self, found: scores.Subjects, records: list[Any], entries: list[Entry], _: Ints, retention: Ints
     ) -> None:
-        subjects = [found.of(r.trace_id, tenants=e.tenants) for r, e in zip(records, entries, strict=True)]
+        subjects = [
+            found.of(r.trace_id, tenants=(r.tenant_id,) if r.tenant_id else e.tenants)
+            for r, e in zip(records, entries, strict=True)
+        ]
         # What a user said is kept even if its span never comes; not what a key of some tenants said about a
         # trace that may be another's.
         stored = np.array(
             [
-                s is not None or (parking.expired(e) and not e.tenants)
-                for s, e in zip(subjects, entries, strict=True)
+                s is not None or (parking.expired(e) and bool(r.tenant_id or not e.tenants))
+                for s, r, e in zip(subjects, records, entries, strict=True)
             ],
             np.bool_,
         )
@@ -249,39 +250,31 @@ class _Builder:
     def _labels(
         self, found: scores.Subjects, records: list[Any], entries: list[Entry], _: Ints, __: Ints
     ) -> None:
-        stored = _allowed(found, records, entries)
+        tenants = [_tenant_of(r, e, found) for r, e in zip(records, entries, strict=True)]
+        stored = np.array([tenant is not None for tenant in tenants], np.bool_)
         self._wait("label", records, entries, ~stored)
         self._stored("label", stored)
         if stored.any():
             self._add(
-                "human_labels", reference.label_table(_chosen(records, stored), _chosen(entries, stored))
+                "human_labels",
+                reference.label_table(
+                    _chosen(records, stored), _chosen(tenants, stored), _chosen(entries, stored)
+                ),
             )
 
 
-def _tenant_of(outcome: Outcome, entry: Entry, found: scores.Subjects) -> str | None:
-    """Whose an outcome is, empty where nobody says so; None where its key may not say it, or not yet.
+def _tenant_of(record: Outcome | Label, entry: Entry, found: scores.Subjects) -> str | None:
+    """Whose an outcome or a label is, empty where nobody says so; None where its key may not say it (yet).
 
     A key of some tenants that names none speaks of those of its tenants that have the trace: of one, it is
     that one's.
     """
-    if outcome.tenant_id or not entry.tenants:
-        return outcome.tenant_id
-    having = found.tenants(outcome.trace_id).intersection(entry.tenants)
+    if record.tenant_id or not entry.tenants:
+        return record.tenant_id
+    having = found.tenants(record.trace_id).intersection(entry.tenants)
     if not having:
         return None
     return next(iter(having)) if len(having) == 1 else ""
-
-
-def _allowed(found: scores.Subjects, records: list[Any], entries: list[Entry]) -> Bools:
-    """Which records may be stored as they are: those that may speak of every trace, and those of whose
-    trace it is known that it is a tenant's of their key."""
-    return np.array(
-        [
-            not entry.tenants or found.of(record.trace_id, tenants=entry.tenants) is not None
-            for record, entry in zip(records, entries, strict=True)
-        ],
-        np.bool_,
-    )
 
 
 def _retention(entries: Sequence[Entry], timestamp_us: Ints) -> Ints:

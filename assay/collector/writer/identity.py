@@ -36,17 +36,20 @@ def _evaluation(r: Evaluation) -> int:
 
 
 def _feedback(r: Feedback) -> int:
-    return digest(r.trace_id, r.user_id, r.timestamp.isoformat())
+    return digest(r.trace_id, r.user_id, r.timestamp.isoformat(), *_of_tenant(r))
 
 
 def _outcome(r: Outcome) -> int:
-    # Without a tenant as before there was one: what is stored already stays known.
-    tenant = (r.tenant_id,) if r.tenant_id else ()
-    return digest(r.trace_id, r.user_id, r.event, r.timestamp.isoformat(), *tenant)
+    return digest(r.trace_id, r.user_id, r.event, r.timestamp.isoformat(), *_of_tenant(r))
 
 
 def _label(r: Label) -> int:
-    return digest(r.trace_id, r.rater, r.rubric, r.timestamp.isoformat())
+    return digest(r.trace_id, r.rater, r.rubric, r.timestamp.isoformat(), *_of_tenant(r))
+
+
+def _of_tenant(r: Feedback | Outcome | Label) -> tuple[str, ...]:
+    """Nothing without a tenant, as before there was one: what is stored already stays known."""
+    return (r.tenant_id,) if r.tenant_id else ()
 
 
 # The other kinds go to tables that keep one row per key by themselves.

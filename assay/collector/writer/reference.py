@@ -43,10 +43,11 @@ def outcome_table(
     )
 
 
-def label_table(labels: Sequence[Label], entries: Sequence[Entry]) -> pa.Table:
-    """Rows of ``human_labels``."""
+def label_table(labels: Sequence[Label], tenants: Sequence[str], entries: Sequence[Entry]) -> pa.Table:
+    """Rows of ``human_labels``; ``tenants`` as of outcomes."""
     return pa.table(
         {
+            "tenant_id": arrow.labels(tenants),
             "trace_id": arrow.strings([label.trace_id for label in labels]),
             "rater": arrow.labels([label.rater for label in labels]),
             "score": arrow.floats([label.score for label in labels]),

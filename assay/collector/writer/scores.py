@@ -97,7 +97,7 @@ def evaluation_table(
     count = len(evaluations)
     return pa.table(
         {
-            **_series(found),
+            **_series(found, [""] * count),
             "task_type": arrow.labels([s.task_type for s in found]),
             "experiment_id": arrow.labels([s.experiment_id for s in found]),
             "span_timestamp": arrow.moments(np.array([s.timestamp_us for s in found], np.int64)),
@@ -128,7 +128,7 @@ def feedback_table(
     """Rows of ``end_user_feedback``; where no span was ever seen, without its dimensions and time."""
     return pa.table(
         {
-            **_series(found),
+            **_series(found, [f.tenant_id for f in feedback]),
             "span_timestamp": pa.array(
                 [None if s is None else s.timestamp_us for s in found], pa.int64()
             ).cast(arrow.MOMENT),
@@ -143,9 +143,12 @@ def feedback_table(
     )
 
 
-def _series(found: Sequence[Subject | None]) -> dict[str, pa.Array]:
+def _series(found: Sequence[Subject | None], tenants: Sequence[str]) -> dict[str, pa.Array]:
+    """Of the spans; without one, the tenant whom the sender names."""
     return {
-        "tenant_id": arrow.labels(["" if s is None else s.tenant_id for s in found]),
+        "tenant_id": arrow.labels(
+            [tenant if s is None else s.tenant_id for s, tenant in zip(found, tenants, strict=True)]
+        ),
         "model": arrow.labels(["" if s is None else s.model for s in found]),
         "prompt_template_version": arrow.labels(
             ["" if s is None else s.prompt_template_version for s in found]

@@ -7,6 +7,7 @@ with source as (
 renamed as (
 
     select
+        tenant_id,
         trace_id,
         rater,
         score as human_score,

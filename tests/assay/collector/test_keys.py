@@ -268,10 +268,11 @@ def test_what_speaks_of_traces_carries_the_tenants_of_its_key(guarded: Guarded) 
     assert [e.tenants for e in guarded.envelopes()] == [["org_1"], []] * len(OTHERS)
 
 
-@pytest.mark.parametrize("kind", ["deployment", "outcome"])
+@pytest.mark.parametrize("kind", ["deployment", "outcome", "label", "feedback"])
 def test_what_names_no_tenant_is_the_keys_own(guarded: Guarded, kind: str) -> None:
     mine = [record(kind), record(kind) | {"tenant_id": "org_2"}]
-    answer = guarded.send(guarded.key("org_1"), mine, f"/v1/{kind}s").json()
+    path = "/v1/feedback" if kind == "feedback" else f"/v1/{kind}s"
+    answer = guarded.send(guarded.key("org_1"), mine, path).json()
     assert (answer["accepted"], answer["rejected"][0]["index"]) == (1, 1)
     assert answer["rejected"][0]["field"] == "tenant_id"
     (envelope,) = guarded.envelopes()

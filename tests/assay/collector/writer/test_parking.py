@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
+import msgspec
 import pytest
 
 from assay.collector.envelope import Envelope
@@ -110,23 +112,50 @@ def test_a_key_of_some_tenants_speaks_of_their_traces_alone(bench: Bench, kind: 
         assert bench.one(f"SELECT tenant_id, model FROM {TABLES[kind]}") == ("org_1", "claude-sonnet-4-5")
 
 
-def test_an_outcome_that_names_its_tenant_waits_for_nothing(bench: Bench) -> None:
-    outcome = Outcome(tenant_id="org_1", trace_id="t1", event="conversion", timestamp=NOW)
-    bench.send("outcome", outcome, tenants=["org_1", "org_3"])
+def of_org_3(kind: str) -> Any:
+    """The record of this kind with its tenant."""
+    return msgspec.structs.replace(ABOUT[kind], tenant_id="org_3")
+
+
+@pytest.mark.parametrize("kind", ["outcome", "label"])
+def test_what_names_its_tenant_and_needs_no_span_waits_for_nothing(bench: Bench, kind: str) -> None:
+    bench.send(kind, of_org_3(kind), tenants=["org_1", "org_3"])
     bench.drain()
-    assert bench.rows("SELECT tenant_id, trace_id FROM business_outcomes") == [("org_1", "t1")]
+    assert bench.rows(f"SELECT tenant_id, trace_id FROM {TABLES[kind]}") == [("org_3", "t1")]
     assert bench.queue.zcard(keys.PARKED_DUE) == 0
 
 
+@pytest.mark.parametrize("kind", ["outcome", "label"])
 @pytest.mark.parametrize(("having", "told"), [(["org_3", "org_2"], "org_3"), (["org_1", "org_3"], "")])
-def test_an_outcome_without_a_tenant_is_the_only_one_of_its_keys_that_has_the_trace(
-    bench: Bench, having: list[str], told: str
+def test_without_a_tenant_it_is_the_only_one_of_its_keys_that_has_the_trace(
+    bench: Bench, kind: str, having: list[str], told: str
 ) -> None:
     for tenant in having:
         bench.send("span", span(1, tenant_id=tenant))
-    bench.send("outcome", ABOUT["outcome"], tenants=["org_1", "org_3"])
+    bench.send(kind, ABOUT[kind], tenants=["org_1", "org_3"])
     bench.drain()
-    assert bench.rows("SELECT tenant_id FROM business_outcomes") == [(told,)]
+    assert bench.rows(f"SELECT tenant_id FROM {TABLES[kind]}") == [(told,)]
+
+
+@pytest.mark.parametrize("tenants", [[], ["org_1", "org_3"]])
+def test_feedback_that_names_its_tenant_is_of_its_span(bench: Bench, tenants: list[str]) -> None:
+    bench.send("span", span(1, tenant_id="org_1", timestamp=NOW - timedelta(seconds=30)))
+    bench.send("span", span(1, tenant_id="org_3", model="gpt-4o"))
+    bench.send("feedback", of_org_3("feedback"), tenants=tenants)
+    bench.drain()
+    assert bench.rows("SELECT tenant_id, model FROM end_user_feedback") == [("org_3", "gpt-4o")]
+
+
+def test_feedback_whose_span_never_comes_keeps_its_tenant(bench: Bench) -> None:
+    bench.send("span", span(1, tenant_id="org_1"))
+    (seconds, _) = bench.queue.time()
+    since = seconds * 1000 - PATIENCE_MS - 1_000
+    envelope = Envelope.of(
+        "feedback", "native", [of_org_3("feedback")], received_at=NOW, tenants=["org_1", "org_3"]
+    )
+    bench.queue.xadd(STREAM, {FIELD: encode(envelope)[FIELD], "since": since, "tries": 20, "loaded": 0})
+    bench.drain()
+    assert bench.rows("SELECT tenant_id, model FROM end_user_feedback") == [("org_3", "")]
 
 
 @pytest.mark.parametrize("kind", ABOUT)
