@@ -15,7 +15,9 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from assay.cli.main import app
+from assay.pricing.listing import Listing
 from assay.settings import Settings, load_settings
+from assay.warehouse.client import connect
 from tests.support.charges import charged
 from tests.support.days import insert
 
@@ -78,6 +80,26 @@ def test_focus_adds_up_to_the_spend_class_by_class(october: None) -> None:
     for row in rows:
         quantity, price = Decimal(row["PricingQuantity"]), Decimal(row["ContractedUnitPrice"])
         assert quantity * price == Decimal(row["ContractedCost"]) == Decimal(row["BilledCost"])
+
+
+def test_focus_tells_what_was_agreed_on_from_the_list(built: Settings, october: None) -> None:
+    """A tenant that pays three quarters of the list, beside others that pay the list."""
+    agreed = [
+        charged(n, tenant_id="negotiator", trace_id=f"agreed-{n}") for n in range(300, 400) if n % 4 != 0
+    ]
+    insert(built, "llm_traces", [call | {"cost_usd": call["cost_usd"] * 3 / 4} for call in agreed])
+    unlisted = export("focus", "--month", "2025-10")
+    assert {row["ListCost"] for row in csv.DictReader(io.StringIO(unlisted.stdout))} == {""}
+    with connect(built) as client:
+        Listing().note(client)
+    rows = list(csv.DictReader(io.StringIO(export("focus", "--month", "2025-10").stdout)))
+    assert {row["ListUnitPrice"] == "" for row in rows} == {False}
+    for row in rows:
+        share = Decimal("0.75") if row["SubAccountId"] == "negotiator" else 1
+        assert (
+            Decimal(row["ListCost"]) * share == Decimal(row["ContractedCost"]) == Decimal(row["BilledCost"])
+        )
+        assert Decimal(row["ListUnitPrice"]) * Decimal(row["PricingQuantity"]) == Decimal(row["ListCost"])
 
 
 @pytest.mark.parametrize("file_format", ["csv", "parquet"])
