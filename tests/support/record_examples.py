@@ -37,6 +37,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "feedback": {
         "trace_id": "abc123",
+        "tenant_id": "org_42",
         "user_id": "u7",
         "value": -1,
         "comment": "wrong city",
@@ -44,6 +45,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "label": {
         "trace_id": "abc123",
+        "tenant_id": "org_42",
         "rater": "anna",
         "score": 0.75,
         "rubric": "faithfulness",
