@@ -95,7 +95,7 @@ def test_focus_tells_what_was_agreed_on_from_the_list(built: Settings, october: 
     rows = list(csv.DictReader(io.StringIO(export("focus", "--month", "2025-10").stdout)))
     assert {row["ListUnitPrice"] == "" for row in rows} == {False}
     for row in rows:
-        # In October 2025 the list had no price for batches: as calls are, they are listed at the standard price.
+        # Of October 2025 the list has no price of batches: then, as for calls, the standard one counts.
         share = Decimal("0.5") if row["SkuId"].endswith("/batch") else Decimal(1)
         share = Decimal("0.75") if row["SubAccountId"] == "negotiator" else share
         listed, agreed_on = Decimal(row["ListCost"]), Decimal(row["ContractedCost"])
