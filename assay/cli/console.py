@@ -16,12 +16,12 @@ from rich.progress import (
 stderr = Console(stderr=True)
 
 
-def progress(*, hidden: bool = False) -> Progress:
-    """A progress bar with counts and elapsed time."""
+def progress(*, hidden: bool = False, width: int = 40) -> Progress:
+    """A progress bar of so many characters with counts and elapsed time."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(width),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         console=stderr,

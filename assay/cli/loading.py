@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import redis
+from clickhouse_connect.driver.exceptions import ClickHouseError
 from rich.progress import Progress, TaskID
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential
 
@@ -17,9 +18,11 @@ from assay.cli.console import stderr
 from assay.collector import capture
 from assay.collector.envelope import Envelope, Reject
 from assay.collector.native import Parsed
+from assay.collector.policies import INTERVAL_S
 from assay.collector.queue import QueueUnavailableError, load_counts_key, publish
+from assay.collector.redact import redactor_of
 from assay.contracts.records import Record
-from assay.settings import Settings
+from assay.settings import Settings, SettingsError
 from assay.simulator import public_traces
 from assay.warehouse.client import connect
 
@@ -63,9 +66,10 @@ class Load:
         kind: a name of ``assay.contracts.records.RECORDS``.
         source: as it will stand in the column of that name.
         note: called with (records stored so far, records published so far).
+        waiting: so many of its records may wait in the queue.
 
     Raises:
-        LoadError: no writer runs.
+        LoadError: no writer runs, or nobody can say whose text may be kept, or what to redact.
     """
 
     def __init__(
@@ -75,18 +79,46 @@ class Load:
         source: str,
         *,
         note: Callable[[int, int], None] = lambda *_: None,
+        waiting: int = _MAX_WAITING,
     ) -> None:
+        self._settings = settings
         self._redis = redis.Redis.from_url(settings.redis)
         self._kind = kind
         self._source = source
         self._note = note
         self._load_id = uuid.uuid4().hex
+        self._waiting = waiting
         self.published = 0
-        self._expect_writer()
-        self._policies = capture.Policies()
-        if kind == "span":
-            with connect(settings) as client:
-                self._policies = capture.read_policies(client, sample_rate=settings.capture_sample_rate)
+        self.expect_writer()
+        self._policies: capture.Policies | None = None
+        self._policies_at = time.monotonic()
+        try:
+            self._redactor = redactor_of(settings)
+            self.policies()
+        except (ClickHouseError, SettingsError) as error:
+            raise LoadError(f"{error}. Nothing was queued.") from error
+
+    def policies(self) -> capture.Policies:
+        """Whose text may be kept, as the collector knows it: a long load hears of what changes meanwhile.
+
+        Raises:
+            ClickHouseError: they were never read; later, the last known ones stay in force.
+        """
+        known, now = self._policies, time.monotonic()
+        if known is None or now - self._policies_at >= INTERVAL_S:
+            try:
+                known = self._read_policies()
+            except ClickHouseError:
+                if known is None:
+                    raise
+            self._policies, self._policies_at = known, now
+        return known
+
+    def _read_policies(self) -> capture.Policies:
+        if self._kind != "span":
+            return capture.Policies()
+        with connect(self._settings) as client:
+            return capture.read_policies(client, sample_rate=self._settings.capture_sample_rate)
 
     def add(self, records: Sequence[Record], rejects: Sequence[Reject] = ()) -> None:
         """Queue one batch; waits while too much is waiting already.
@@ -94,14 +126,14 @@ class Load:
         Raises:
             LoadError: the queue does not take it, or the writer stopped.
         """
-        capture.apply(records, self._policies)
+        capture.apply(records, self.policies(), self._redactor)
         envelope = Envelope.of(self._kind, self._source, records, rejects=rejects, load_id=self._load_id)
         try:
             self._publish(envelope)
         except QueueUnavailableError as error:
             raise LoadError(f"{error}. {self._again()}") from error
         self.published += len(records) + len(rejects)
-        self._wait(_MAX_WAITING)
+        self._wait(self._waiting)
 
     def finish(self) -> dict[str, int]:
         """Wait until everything is queryable; return the counts.
@@ -110,7 +142,7 @@ class Load:
             LoadError: the writer stopped.
         """
         self._wait(0)
-        return self._counts()
+        return self.counts()
 
     def close(self) -> None:
         """Give up the connection."""
@@ -119,11 +151,11 @@ class Load:
     def _wait(self, allowed: int) -> None:
         last, since = -1, time.monotonic()
         while True:
-            stored = sum(self._counts().values())
+            stored = sum(self.counts().values())
             self._note(stored, self.published)
             if self.published - stored <= allowed:
                 return
-            self._expect_writer()
+            self.expect_writer()
             if stored != last:
                 last, since = stored, time.monotonic()
             elif time.monotonic() - since > _STUCK_S:
@@ -142,14 +174,24 @@ class Load:
     def _publish(self, envelope: Envelope) -> None:
         publish(self._redis, envelope)
 
-    def _counts(self) -> dict[str, int]:
+    def counts(self) -> dict[str, int]:
+        """``accepted``, ``duplicates`` and ``rejected`` of what is stored by now.
+
+        Raises:
+            LoadError: the queue cannot be asked.
+        """
         try:
             found = self._redis.hgetall(load_counts_key(self._load_id))
         except redis.RedisError as error:
             raise LoadError(f"the queue cannot be asked: {error}. {self._again()}") from error
         return {name: int(found.get(name.encode(), 0)) for name in ("accepted", "duplicates", "rejected")}
 
-    def _expect_writer(self) -> None:
+    def expect_writer(self) -> None:
+        """See that somebody will store what is queued.
+
+        Raises:
+            LoadError: no writer runs, or the queue cannot be reached.
+        """
         try:
             at = self._redis.hget(WRITER_STATUS, "at")
             seconds, _ = self._redis.time()
@@ -170,7 +212,7 @@ class Load:
         if not self.published:
             return "Nothing was queued."
         return (
-            f"{self.published} records are queued and will be stored; loading the file again is safe, "
+            f"{self.published} records are queued and will be stored; loading the same again is safe, "
             "what is stored already counts as duplicates."
         )
 

@@ -17,7 +17,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from rich.console import Console
 from rich.table import Table
 
-from assay.cli import console, export, keys, prices, retention
+from assay.cli import console, export, keys, otel, prices, retention
 from assay.cli.bench import bench
 from assay.cli.calibrate import calibrate
 from assay.cli.embed import embed
@@ -50,6 +50,7 @@ app.command(
 )(bench)
 app.add_typer(export.app, name="export")
 app.add_typer(keys.app, name="keys")
+app.add_typer(otel.app, name="otel")
 app.add_typer(retention.app, name="retention")
 app.add_typer(prices.app, name="prices")
 app.command("reprice")(prices.reprice_command)

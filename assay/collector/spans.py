@@ -6,7 +6,7 @@ The names are in :mod:`assay.collector.genai`; here is how values are read.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Set
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +15,7 @@ import msgspec
 from assay.collector import genai
 from assay.collector.envelope import Reject
 from assay.collector.messages import context_text, input_text, output_text
-from assay.collector.native import MAX_AGE, MAX_AHEAD, foreign, out_of_time, rejected
+from assay.collector.native import EARLIEST, MAX_AGE, MAX_AHEAD, foreign, out_of_time, rejected
 from assay.collector.otlp import Attributes, BadSpan, OtlpSpan, Value
 from assay.collector.reasons import Reason, explain
 from assay.collector.usage import UnreadableError
@@ -57,6 +57,7 @@ def map_spans(
     tenants: Set[str] | None = None,
     wants_text: Callable[[str], bool] = lambda _tenant: False,
     now: datetime | None = None,
+    max_age: timedelta | None = MAX_AGE,
 ) -> Mapped:
     """Map the spans of a request.
 
@@ -67,9 +68,10 @@ def map_spans(
             tenant is that one's.
         wants_text: whether a tenant's prompts and answers may be kept; where not, they are not even read.
         now: when the request was received.
+        max_age: how old a call may be; None: however old, as history is.
     """
     received = now or datetime.now(UTC)
-    first, last = received - MAX_AGE, received + MAX_AHEAD
+    first, last = EARLIEST if max_age is None else received - max_age, received + MAX_AHEAD
     records: list[Record] = []
     rejects: list[Reject] = []
     ignored = 0

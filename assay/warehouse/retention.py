@@ -7,6 +7,7 @@ Rollups are written when a record arrives, so a raw row that expires takes nothi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Final, Self
@@ -169,6 +170,43 @@ def show(client: Client, policy: Retention) -> list[Kept]:
         Kept(name, _ttl_of(engine), policy.ttl(name), storage, dict(zip(disks, sizes, strict=True)))
         for name, engine, storage, disks, sizes in rows
     ]
+
+
+def forgotten(client: Client, policy: Retention, first: date, last: date) -> date | None:
+    """The last day of a period of which calls were counted that the store will not know again.
+
+    Rollups outlive raw rows, and the identities that keep a record from being stored twice go with these.
+    What is loaded again of such a day would count a second time. What a load itself stores is kept from the
+    day of loading on, however old it is, and is known as long.
+
+    Args:
+        first, last: of the period, both of it (UTC).
+
+    Returns:
+        None where all that was counted is known still, or nothing was counted.
+    """
+    there = client.query(
+        "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = 'llm_kpi_1d'"
+    ).result_rows[0][0]
+    if not there:
+        return None
+    ages = policy.classes.get(policy.tables.get("ingest_identity", ""))
+    # A row that is due goes within hours, its identity maybe before it.
+    due = (
+        ""
+        if ages is None or ages.delete_after_days is None
+        else "AND retention_start > today() - {age:Int64}"
+    )
+    found: date | None = client.query(
+        "SELECT max(toNullable(day)) FROM (SELECT day, sum(counted) AS calls, sum(known) AS kept FROM ("
+        "SELECT toDate(period_start) AS day, sum(request_count) AS counted, 0 AS known FROM llm_kpi_1d "
+        "WHERE toDate(period_start) BETWEEN {first:Date} AND {last:Date} GROUP BY day UNION ALL "
+        "SELECT toDate(timestamp) AS day, 0 AS counted, sumIf(sign, billed) AS known FROM llm_traces "
+        f"WHERE toDate(timestamp) BETWEEN {{first:Date}} AND {{last:Date}} {due} GROUP BY day"
+        ") GROUP BY day) WHERE kept < calls",
+        parameters={"first": first, "last": last, "age": ages.delete_after_days or 0 if ages else 0},
+    ).result_rows[0][0]
+    return found
 
 
 def _check(client: Client, policy: Retention) -> None:

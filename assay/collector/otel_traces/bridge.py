@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Final
 
 import redis.asyncio
-import xxhash
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from redis.exceptions import RedisError
@@ -21,6 +20,7 @@ from assay.collector.backlog import BacklogWatch
 from assay.collector.envelope import Envelope, Reject
 from assay.collector.native import MAX_AGE
 from assay.collector.otel_traces.progress import SETTLE_S, Part, Position, Progress
+from assay.collector.otel_traces.rejects import SOURCE, unknown
 from assay.collector.otel_traces.table import Described, Row, Table, TableError
 from assay.collector.policies import PolicyWatch
 from assay.collector.queue import QueueUnavailableError, publish_noted
@@ -29,15 +29,12 @@ from assay.collector.spans import Mapped, map_spans
 from assay.settings import Settings
 from assay.warehouse.client import connect
 
-SOURCE: Final = "otel_traces"
 POLL_S: Final = 1.0
 # One batch of the queue; with prompts and answers, of up to megabytes, fewer.
 LIMIT: Final = 5_000
 TEXT_LIMIT: Final = 500
 # Rows that are looked through at a time, of which model calls may be few: twenty milliseconds' work.
 MAX_ROWS: Final = 1_000_000
-# Of a query's parameters, which travel in the URL.
-_HASHES: Final = 500
 _LONGEST_BACKOFF_S: Final = 30.0
 
 log = logging.getLogger("assay.otel")
@@ -181,19 +178,9 @@ class Bridge:
         return mapped
 
     def _unknown(self, rejects: list[Reject]) -> list[Reject]:
-        """Those that are not in ``ingest_rejects`` yet: spans have an identity, what is no span has none."""
         if self._store is None:
             self._store = connect(self._settings)
-        hashes = [xxhash.xxh64_intdigest(reject.payload) for reject in rejects]
-        known: set[int] = set()
-        for start in range(0, len(hashes), _HASHES):
-            found = self._store.query(
-                "SELECT DISTINCT xxHash64(payload) FROM ingest_rejects WHERE source = {source:String} "
-                "AND xxHash64(payload) IN {hashes:Array(UInt64)}",
-                parameters={"source": SOURCE, "hashes": hashes[start : start + _HASHES]},
-            )
-            known |= {row[0] for row in found.result_rows}
-        return [reject for reject, digest in zip(rejects, hashes, strict=True) if digest not in known]
+        return unknown(self._store, rejects)
 
     def _pace(self, page: Sequence[Position], rows: Sequence[Row], limit: int) -> None:
         """Look through more rows at a time where few are model calls, fewer where many are."""

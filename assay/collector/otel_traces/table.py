@@ -48,6 +48,12 @@ _ANSWERED: Final = (
     f"mapFilter((k, v) -> v != '', map({{response_id:String}}, if(JSONHas({_ANSWER}, 'model') "
     f"AND JSONHas({_ANSWER}, 'usage'), JSONExtractString({_ANSWER}, 'id'), '')))::{_MAP}"
 )
+_MAY_BE_CALLS: Final = "hasAny(mapKeys(SpanAttributes), {names:Array(String)})"
+# Whole constants, so that partitions and granules outside the period are not read.
+_OF_PERIOD: Final = (
+    "Timestamp >= fromUnixTimestamp64Nano({start:Int64}) AND Timestamp < fromUnixTimestamp64Nano({end:Int64})"
+)
+_HOUR_NS: Final = 3_600 * 10**9
 _KINDS: Final = {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}
 _STATUSES: Final = {"ok": 1, "error": 2}
 
@@ -142,16 +148,8 @@ class Table:
             since: leave out calls before this time.
             text: whether prompts and answers are wanted: else they stay in the table.
         """
-        names: dict[str, Any] = {
-            "names": list(MODEL_CALL_NAMES),
-            "scope": list(_SCOPE),
-            "parts": [position.part.name for position in page],
-            "limit": limit,
-        }
-        conditions = [
-            "_part IN {parts:Array(String)}",
-            "hasAny(mapKeys(SpanAttributes), {names:Array(String)})",
-        ]
+        names = _parameters(text) | {"parts": [position.part.name for position in page], "limit": limit}
+        conditions = ["_part IN {parts:Array(String)}", _MAY_BE_CALLS]
         if len(page) == 1:
             conditions.append("_part_offset >= {start:UInt64} AND _part_offset < {end:UInt64}")
             names |= {"start": page[0].start, "end": page[0].end}
@@ -159,21 +157,56 @@ class Table:
             conditions.append("Timestamp >= fromUnixTimestamp({since:Int64})")
             # The next whole second: of this one, a part is too old.
             names["since"] = int(since.timestamp()) + 1
-        if not text:
-            names |= {
-                "text": list(genai.ROWS["text"]),
-                "prefixes": list(genai.TEXT_PREFIXES),
-                "labels": sorted(name for name in genai.LABELS if name.startswith(genai.TEXT_PREFIXES)),
-                "first_token": sorted(genai.FIRST_TOKEN_EVENTS),
-                "response": genai.RESPONSE,
-                "response_id": genai.TEXT_FIELDS["response_id"][-1],
-            }
         found = self._client.query(
-            f"SELECT _part, _part_offset, {_selected(text)} FROM `{self._database}`.`{self._table}` "
+            f"SELECT _part, _part_offset, {_selected(text)} FROM {self._name} "
             f"WHERE {' AND '.join(conditions)} ORDER BY _part, _part_offset LIMIT {{limit:UInt64}}",
             parameters=names,
         )
         return [Row(row[0], row[1], _span(*row[2:])) for row in found.result_rows]
+
+    def between(self, start_ns: int, end_ns: int, *, limit: int | None, text: bool) -> list[OtlpSpan]:
+        """Spans that may be model calls and begin in a period, the oldest first.
+
+        Args:
+            start_ns, end_ns: Unix nanoseconds; ``end_ns`` is the first that is not of it.
+            limit: how many at most; None: all.
+            text: whether prompts and answers are wanted: else they stay in the table.
+        """
+        found = self._client.query(
+            f"SELECT {_selected(text)} FROM {self._name} WHERE {_OF_PERIOD} AND {_MAY_BE_CALLS} "
+            f"ORDER BY Timestamp{'' if limit is None else ' LIMIT {limit:UInt64}'}",
+            parameters=_parameters(text) | {"start": start_ns, "end": end_ns, "limit": limit or 0},
+        )
+        return [_span(*row) for row in found.result_rows]
+
+    def rows_by_hour(self, start_ns: int, end_ns: int) -> list[tuple[int, int]]:
+        """Hours (UTC) of a period that have rows: Unix nanoseconds of their beginning, and how many; in
+        order. Rows outside the period do not count."""
+        rows = self._client.query(
+            f"SELECT intDiv(toUnixTimestamp64Nano(Timestamp), {_HOUR_NS}) AS hour, count() "
+            f"FROM {self._name} WHERE {_OF_PERIOD} GROUP BY hour ORDER BY hour",
+            parameters={"start": start_ns, "end": end_ns},
+        ).result_rows
+        return [(hour * _HOUR_NS, count) for hour, count in rows]
+
+    @property
+    def _name(self) -> str:
+        return f"`{self._database}`.`{self._table}`"
+
+
+def _parameters(text: bool) -> dict[str, Any]:
+    """Of :data:`_MAY_BE_CALLS` and :func:`_selected`."""
+    names: dict[str, Any] = {"names": list(MODEL_CALL_NAMES), "scope": list(_SCOPE)}
+    if not text:
+        names |= {
+            "text": list(genai.ROWS["text"]),
+            "prefixes": list(genai.TEXT_PREFIXES),
+            "labels": sorted(name for name in genai.LABELS if name.startswith(genai.TEXT_PREFIXES)),
+            "first_token": sorted(genai.FIRST_TOKEN_EVENTS),
+            "response": genai.RESPONSE,
+            "response_id": genai.TEXT_FIELDS["response_id"][-1],
+        }
+    return names
 
 
 def _selected(text: bool) -> str:
