@@ -48,13 +48,17 @@ class History:
         table: that can be read (:meth:`Table.describe`).
         start_ns, end_ns: Unix nanoseconds; ``end_ns`` is the first that is not of it.
         tenant: whose spans are that name no tenant.
+        limit: spans in a piece; of those with text fewer. Spans of one moment come together, however many.
     """
 
-    def __init__(self, table: Table, start_ns: int, end_ns: int, *, tenant: str = "") -> None:
+    def __init__(
+        self, table: Table, start_ns: int, end_ns: int, *, tenant: str = "", limit: int = LIMIT
+    ) -> None:
         self._table = table
         self._start, self._end = start_ns, end_ns
         self._tenant = tenant
-        self._budget = LIMIT
+        self._limit = limit
+        self._budget = limit
         hours = table.rows_by_hour(start_ns, end_ns)
         self._hours = [hour for hour, _ in hours]
         self._counts = [count for _, count in hours]
@@ -87,7 +91,7 @@ class History:
         while at < self._end:
             known = policies()
             text = len(known) > 0
-            limit = TEXT_LIMIT if text else LIMIT
+            limit = min(self._limit, TEXT_LIMIT) if text else self._limit
             reach = self._reach(at)
             spans = self._table.between(at, reach, limit=limit + 1, text=text)
             if len(spans) > limit:
