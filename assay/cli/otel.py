@@ -10,6 +10,7 @@ import redis
 import typer
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from assay.cli.moments import zoned
 from assay.settings import SettingsError, load_settings
 from assay.warehouse.retention import RetentionError
 
@@ -40,8 +41,8 @@ def backfill(
     A call that is there already, by an earlier run or by the live bridge, is not stored twice: it is safe to
     repeat. A run that was interrupted is continued by the same command.
     """
-    first = _moment("--since", since)
-    last = _moment("--until", until) if until else datetime.now(UTC)
+    first = zoned("--since", since)
+    last = zoned("--until", until) if until else datetime.now(UTC)
     if first >= last:
         raise typer.BadParameter(f"--since {since} has to be before --until ({last.isoformat()})")
     # What reads and maps is loaded where it is needed: the supervisor idles in little memory.
@@ -110,20 +111,6 @@ def _in_words(report: Report) -> str:
             "from there; nothing counts twice."
         )
     return "\n".join(lines)
-
-
-def _moment(option: str, text: str) -> datetime:
-    """A moment in UTC. One without a zone is not guessed at: sooner or later it was meant in another."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{option} {text!r}: write 2026-01-31T00:00:00Z") from None
-    if found.tzinfo is None:
-        raise typer.BadParameter(
-            f"{option} {text!r} has no time zone: write {found.isoformat()}Z for UTC, or "
-            f"{found.isoformat()}+02:00"
-        )
-    return found.astimezone(UTC)
 
 
 def _fail(message: str) -> NoReturn:

@@ -17,7 +17,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from rich.console import Console
 from rich.table import Column, Table
 
-from assay.cli import console, contracts
+from assay.cli import applied, console, contracts
+from assay.cli.moments import moment
 from assay.pricing import store
 from assay.pricing.cards import TOKEN_CLASSES
 from assay.pricing.catalogue import SOURCE
@@ -27,11 +28,13 @@ from assay.settings import Settings, SettingsError, load_settings
 from assay.warehouse.client import connect
 from assay.warehouse.corrections import CorrectionError
 
+_EPILOGUE: Final = "docs/pricing.md says which row decides."
 app = typer.Typer(
     help="Prices beside the list: see them, add one, see what they would change.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+app.command("show", epilog=_EPILOGUE)(applied.show)
 app.command("contracts")(contracts.list_contracts)
 app.command("rates")(contracts.list_rates)
 out = Console()
@@ -39,7 +42,6 @@ out = Console()
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Tenant = Annotated[str, typer.Option(help="Of this tenant alone.")]
 _SHOWN: Final = 40
-_EPILOGUE: Final = "docs/pricing.md says which row decides."
 
 
 @app.command("list", epilog=_EPILOGUE)
@@ -113,8 +115,8 @@ def add(
             provider=provider,
             tenant_id=tenant,
             pricing_tier=tier,
-            valid_from=_moment("--from", valid_from) if valid_from else datetime.now(UTC),
-            valid_to=_moment("--to", valid_to) if valid_to else None,
+            valid_from=moment("--from", valid_from) if valid_from else datetime.now(UTC),
+            valid_to=moment("--to", valid_to) if valid_to else None,
         )
     except OverrideError as error:
         _fail(str(error))
@@ -138,8 +140,8 @@ def diff(
 ) -> None:
     """What stored calls would cost by the price list and the rows that hold now; changes nothing."""
     now = datetime.now(UTC)
-    begin = _moment("--from", first) if first else now - timedelta(days=30)
-    end = _moment("--to", last) if last else now
+    begin = moment("--from", first) if first else now - timedelta(days=30)
+    end = moment("--to", last) if last else now
     _report(_reprice(begin, end, tenant, dry_run=True, hidden=as_json), as_json=as_json, dry_run=True)
 
 
@@ -153,7 +155,7 @@ def reprice_command(
     as_json: AsJson = False,
 ) -> None:
     """Compute the cost of past calls anew, rollups with it, while ingestion goes on."""
-    begin, end = _moment("--from", first), _moment("--to", last)
+    begin, end = moment("--from", first), moment("--to", last)
     _report(_reprice(begin, end, tenant, dry_run=dry_run, hidden=as_json), as_json=as_json, dry_run=dry_run)
 
 
@@ -252,15 +254,6 @@ def _decimal(option: str, text: str) -> Decimal | None:
         return Decimal(text)
     except InvalidOperation:
         raise typer.BadParameter(f"{option} {text!r}: write a number, for example 2.50") from None
-
-
-def _moment(option: str, text: str) -> datetime:
-    """A moment: a day begins at midnight UTC; a time without an offset is UTC."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{option} {text!r}: write 2026-01-31 or 2026-01-31T12:00:00Z") from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from assay.pricing.cards import (
 from assay.pricing.columns import Bools, Calls, Ints, Labels, PricedColumns
 from assay.pricing.table import LIST_PRICES, PriceTable, Quote
 
+# The reason of a call whose model is in the list, without any price.
+NO_PRICE: Final = "the price list has no price for the model"
 _STATUSES = ["priced", "partial", "unpriced"]
 _PRICED, _PARTIAL, _UNPRICED = range(3)
 _MICRO = 10**6
@@ -58,6 +60,16 @@ def price(calls: Calls, table: PriceTable = LIST_PRICES) -> PricedColumns:
             same = rows[stretches == stretch]
             _charge(calls, same, quote.card(int(calls.timestamp_us[same[0]])), quote.reason, result)
     return result.columns()
+
+
+def tokens_of(token_class: str) -> str:
+    """A class of tokens in words, as reasons name it."""
+    return f"{token_class.replace('_', '-')} tokens"
+
+
+def lacking(what: str) -> str:
+    """The reason of a call that used what has no price."""
+    return f"no price for {what}"
 
 
 def _kinds(calls: Calls, table: PriceTable) -> list[tuple[NDArray[np.intp], Quote]]:
@@ -111,8 +123,7 @@ def _items(calls: Calls, rows: NDArray[np.intp], card: Card) -> list[_Item]:
         REASONING: reasoning,
     }
     items = [
-        _Item(f"{name.replace('_', '-')} tokens", card.charge(name), count, _PICO_PER_TOKEN)
-        for name, count in counts.items()
+        _Item(tokens_of(name), card.charge(name), count, _PICO_PER_TOKEN) for name, count in counts.items()
     ]
     if card.per_call is not None:
         items.append(_Item("calls", card.per_call, np.ones(len(rows), np.int64), _PICO))
@@ -160,9 +171,9 @@ def _explain(
     """Status, reason and source of the rows that used the items of ``mask``."""
     used = [item for position, item in enumerate(items) if mask >> min(position, _MOST_ITEMS) & 1]
     charges = [item.charge for item in used if item.charge is not None]
-    missing = [f"no price for {item.name}" for item in used if item.charge is None]
+    missing = [lacking(item.name) for item in used if item.charge is None]
     if card.empty:
-        result.unknown(rows, unlisted or "the price list has no price for the model")
+        result.unknown(rows, unlisted or NO_PRICE)
         return
     if missing and not charges:
         result.unknown(rows, unlisted or missing[0])

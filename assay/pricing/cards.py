@@ -60,15 +60,24 @@ class Card:
     units: Mapping[str, Charge] = field(default_factory=dict)
     per_call: Charge | None = None
 
+    def charged_as(self, token_class: str) -> str:
+        """The class at whose price tokens of a class are charged: their own where it has one; empty: there
+        is no price for them."""
+        while token_class not in self.tokens:
+            if token_class not in _CHARGED_AS:
+                return ""
+            token_class = _CHARGED_AS[token_class]
+        return token_class
+
     def charge(self, token_class: str) -> Charge | None:
         """What tokens of a class are charged at; None where there is no price for them."""
-        own = self.tokens.get(token_class)
-        if own is not None or token_class not in _CHARGED_AS:
-            return own
-        other = self.charge(_CHARGED_AS[token_class])
-        if token_class == CACHE_WRITE_1H and other is not None and CACHE_WRITE_5M in self.tokens:
-            return Charge(other.rate, other.source, other.note or _SHORT_LIVED)
-        return other
+        charged_as = self.charged_as(token_class)
+        if not charged_as:
+            return None
+        found = self.tokens[charged_as]
+        if token_class == CACHE_WRITE_1H and charged_as == CACHE_WRITE_5M:
+            return Charge(found.rate, found.source, found.note or _SHORT_LIVED)
+        return found
 
     @property
     def empty(self) -> bool:

@@ -6,7 +6,7 @@ kept for each stretch of time in which its rates do not change.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Final
@@ -48,6 +48,7 @@ _CONTEXT: Final[dict[str, dict[str, str]]] = {
 }
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS_PER_DAY: Final = 86_400
+_DAY_US: Final = _SECONDS_PER_DAY * 1_000_000
 
 
 class Prices:
@@ -136,6 +137,22 @@ class Prices:
             moment = EPOCH + timedelta(microseconds=timestamp_us)
             self._cards[key] = _card(*self._found, self._tier, moment)
         return self._cards[key]
+
+    def since(self, name: str, timestamp_us: int) -> date | None:
+        """The first day of the price that a class or a unit has at a moment, at this time of the day; None
+        where the list has no other before it."""
+        rate = self._rate_at(name, timestamp_us)
+        within = timestamp_us % _DAY_US
+        for day in reversed(self._days.tolist()):
+            begins = day * _DAY_US + within
+            if begins <= timestamp_us and self._rate_at(name, begins - _DAY_US) != rate:
+                return EPOCH.date() + timedelta(days=day)
+        return None
+
+    def _rate_at(self, name: str, timestamp_us: int) -> Rate | None:
+        card = self.card(timestamp_us)
+        found = card.charge(name) or card.units.get(name)
+        return None if found is None else found.rate
 
 
 @lru_cache(maxsize=8192)

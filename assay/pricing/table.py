@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -105,6 +105,16 @@ class Quote:
     def reason(self) -> str:
         """Why the list has no price; empty where it has."""
         return self._listed.reason
+
+    @property
+    def listed_as(self) -> tuple[str, str]:
+        """Provider and model as the list calls them; empty where it does not have them."""
+        return self._listed.names
+
+    def listed_since(self, name: str, timestamp_us: int) -> date | None:
+        """The first day of the list price that a class or a unit has at a moment; None where the list has no
+        other before it."""
+        return self._listed.since(name, timestamp_us)
 
     def stretches(self, timestamp_us: Ints) -> Ints:
         """A number per call; calls with the same number have the same card."""
