@@ -55,18 +55,13 @@ def list_contracts(
     if as_json:
         typer.echo(json.dumps({"month": first[:7], "contracts": rows}, default=_plain))
         return
-    shown = Table(
-        "contract", "kind", "provider", "model", "tenant", "agreed", "valid",
-        *(Column(name, justify="right") for name in ("month USD", "used USD", "left USD")),
-        "source",
-    )  # fmt: skip
+    shown = Table("contract", "for", "agreed, valid", Column("month USD", justify="right"))
     for row in rows:
         shown.add_row(
-            *(row["contract_id"], row["kind"], row["provider"], row["model"] or "any"),
-            *(row["tenant_id"] or "all", _agreed(row)),
-            f"{row['valid_from']} to {row['valid_to'] or '…'}",
-            *("" if row[name] is None else _plain(row[name]) for name in ("due_usd", "used_usd", "left_usd")),
-            row["noted_source"],
+            f"{row['contract_id']}\n{row['kind']}\n{row['noted_source']}",
+            f"{row['provider']}\n{row['model'] or 'any model'}\n{row['tenant_id'] or 'all tenants'}",
+            f"{_agreed(row)}\n{row['valid_from']}" + (f"\nto {row['valid_to']}" if row["valid_to"] else ""),
+            _month_usd(row),
         )
     out.print(shown if rows else f"No contracts in {first[:7]}: load them with `assay load contracts FILE`.")
 
@@ -91,6 +86,12 @@ def list_rates(
 def _agreed(row: dict[str, Any]) -> str:
     amount = f"{_plain(row['amount_usd'])} USD"
     return f"{_plain(row['units'])} × {amount} a {row['per']}" if row["per"] else amount
+
+
+def _month_usd(row: dict[str, Any]) -> str:
+    """What the month has of it, what was used, what is left; nothing where the month has none."""
+    names = {"due": "due_usd", "used": "used_usd", "left": "left_usd"}
+    return "\n".join(f"{name} {_plain(row[key])}" for name, key in names.items() if row[key] is not None)
 
 
 def _month(text: str) -> str:

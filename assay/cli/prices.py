@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Final, NoReturn
 
@@ -68,17 +68,10 @@ def list_prices(
             json.dumps({"catalogue": SOURCE, "prices": [_as_dict(row) for row in rows], "refused": refused})
         )
         return
-    shown = Table(
-        "id", "tenant", "model", "provider", "tier", "of", Column("price", justify="right"), "valid", "source"
-    )
+    shown = Table("id", "for", "price", "valid, source")
     for row in rows:
         shown.add_row(
-            row.id,
-            *(text or "any" for text in (row.tenant_id, row.model, row.provider, row.pricing_tier)),
-            row.token_class or "all tokens",
-            _price(row),
-            f"{row.valid_from:%Y-%m-%d %H:%M} to {f'{row.valid_to:%Y-%m-%d %H:%M}' if row.valid_to else '…'}",
-            row.source,
+            row.id, _whose(row), f"{row.token_class or 'all tokens'}\n{_price(row)}", _validity(row)
         )
     out.print(shown if rows else f"No prices beside the list ({SOURCE}).")
     for message in refused:
@@ -189,20 +182,13 @@ def _report(found: Repriced, *, as_json: bool, dry_run: bool) -> None:
         whole = asdict(found)
         typer.echo(json.dumps({**whole, "dry_run": dry_run}, default=str))
         return
-    table = Table(
-        "provider", "model", "tier", "priced by", "now by",
-        *(Column(name, justify="right") for name in ("calls", "before USD", "after USD")),
-    )  # fmt: skip
+    table = Table("calls of", "priced by", *(Column(name, justify="right") for name in ("calls", "USD")))
     for row in found.differences[:_SHOWN]:
         table.add_row(
-            *(
-                row.provider,
-                row.model,
-                row.pricing_tier,
-                row.stored_source or "nothing",
-                row.source or "nothing",
-            ),
-            *(str(row.calls), _usd(row.before_usd), _usd(row.after_usd)),
+            "\n".join(filter(None, (row.provider, row.model, row.pricing_tier))),
+            f"{row.stored_source or 'nothing'}\nnow {row.source or 'nothing'}",
+            str(row.calls),
+            f"{_usd(row.before_usd)}\n{_usd(row.after_usd)}",
         )
     if found.differences:
         out.print(table)
@@ -213,6 +199,28 @@ def _report(found: Repriced, *, as_json: bool, dry_run: bool) -> None:
         f"{found.changed} of {found.calls} calls {word}: "
         f"{found.before_usd:f} USD before, {found.after_usd:f} USD after"
     )
+
+
+def _whose(row: Override) -> str:
+    """The calls that a row holds for, a line for each thing that it names."""
+    names = (
+        ("tenant", row.tenant_id),
+        ("model", row.model),
+        ("provider", row.provider),
+        ("tier", row.pricing_tier),
+    )
+    return "\n".join(f"{name} {text}" for name, text in names if text) or "any call"
+
+
+def _validity(row: Override) -> str:
+    until = f"\nto {_day(row.valid_to)}" if row.valid_to else ""
+    return f"{_day(row.valid_from)}{until}\n{row.source}"
+
+
+def _day(moment: datetime) -> str:
+    """In UTC; without the time where a day begins."""
+    moment = moment.astimezone(UTC)
+    return f"{moment:%Y-%m-%d}" if moment.time() == time() else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _usd(amount: Decimal | None) -> str:

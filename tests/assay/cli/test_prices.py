@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -58,6 +59,51 @@ def test_a_price_from_contract_to_rollup(settings: Settings) -> None:
         assert (again["changed"], again["dry_run"]) == (0, True)
 
 
+def test_which_price_applies_is_shown(settings: Settings) -> None:
+    contract = ("--tenant", "org_42", "--factor", "0.85", "--from", "2026-07-01", "--source", "contract 7")
+    row = json.loads(run("prices", "add", *contract, "--json").stdout)
+    call = ("prices", "show", "claude-sonnet-4-5", "--tenant", "org_42")
+    shown = run(*call)
+    assert shown.exit_code == 0, shown.output
+    assert "claude-sonnet-4-5 of anthropic (told from the model), tier standard" in shown.stdout
+    assert "2.55" in shown.stdout
+    assert f"override {row['id']}: list × 0.85, contract 7, from 2026-07-01 00:00 UTC" in shown.stdout
+    found = json.loads(run(*call, "--json").stdout)
+    prices = {price["of"]: price for price in found["prices"]}
+    assert (prices["input"]["price_usd"], prices["input"]["override"]["source"]) == ("2.55", "contract 7")
+    assert prices["input"]["steps"] == [{"above_prompt_tokens": 200_000, "price_usd": "5.1"}]
+    assert (prices["reasoning"]["charged_as"], found["currency"]) == ("output", "USD")
+    # Before it was signed the list's price held.
+    before = json.loads(run(*call, "--at", "2026-06-30", "--json").stdout)
+    assert {price["of"]: price["price_usd"] for price in before["prices"]}["input"] == "3"
+    # Nothing applies: the reason, and the command that changes it.
+    unknown = " ".join(run("prices", "show", "llama-3", "--provider", "vllm").stdout.split())
+    assert "No price: no price list of provider vllm" in unknown
+    assert "assay prices add --provider vllm --model llama-3 --class input --price USD" in unknown
+
+
+def test_tables_fit_eighty_columns(settings: Settings) -> None:
+    """No line is longer, and what is looked for stands in one piece."""
+    model, provider, tenant = "claude-sonnet-4-5-20250929", "azure.ai.inference", "org_of_somebody_42"
+    names = ("--tenant", tenant, "--model", model, "--provider", provider, "--tier", "provisioned")
+    dates = ("--from", "2026-07-01T12:30:00Z", "--to", "2027-07-01", "--source", "contract of July 2026")
+    added = run("prices", "add", *names, "--class", "cache_write_1h", "--price", "12.123456789012", *dates)
+    with connect(settings) as client:
+        call = {"provider": "anthropic", "model": model, "price_source": "genai-prices 0.2.3"}
+        insert(client, "llm_traces", span(LAST - timedelta(hours=1), **call, cost_usd=Decimal("1234567.89")))
+    for command, pieces in {
+        ("prices", "list", "--all"): (added.stdout[:8], model, tenant, "2026-07-01 12:30", "to 2027-07-01"),
+        ("prices", "show", model, "--provider", provider): (model, "cache_write_1h", "1M tokens"),
+        ("prices", "diff", *PERIOD): (model, "1234567.890000000000", "genai-prices"),
+    }.items():
+        done = run(*command)
+        assert done.exit_code == 0, done.output
+        lines = done.stdout.splitlines()
+        assert max(map(len, lines)) <= 80, command
+        for piece in pieces:
+            assert any(piece in line for line in lines), (piece, done.stdout)
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -65,6 +111,8 @@ def test_a_price_from_contract_to_rollup(settings: Settings) -> None:
         (("prices", "add", "--source", "x", "--price", "cheap", "--class", "input"), "--price"),
         (("prices", "add", "--source", "x", "--factor", "2", "--class", "image"), "unit image"),
         (("prices", "add", "--source", "x", "--factor", "2", "--from", "soon"), "--from"),
+        (("prices", "show", "gpt-4o", "--tier", "night"), "--tier"),
+        (("prices", "show", "gpt-4o", "--at", "soon"), "--at"),
         (("reprice", "--from", "2026-01-02", "--to", "2026-01-01"), "--to has to be after --from"),
     ],
 )
