@@ -11,8 +11,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 
+from assay.cli.console import whole
 from assay.cli.moments import moment
 from assay.pricing import store
 from assay.pricing.applied import PER_CALL, Answer, Applied, applied
@@ -69,7 +70,7 @@ def show(
 
 
 def _table(prices: Sequence[Applied]) -> Table:
-    shown = Table("of", Column("USD", justify="right"), "per", "applies", "by")
+    shown = Table("of", whole("USD", right=True), "per", "applies", "by")
     for price in prices:
         if price.rate is None:
             shown.add_row(price.name, "no price", "", "", "")

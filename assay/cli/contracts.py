@@ -12,6 +12,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from rich.console import Console
 from rich.table import Column, Table
 
+from assay.cli.console import narrow, whole, words
 from assay.settings import SettingsError, load_settings
 from assay.warehouse.client import connect
 
@@ -55,7 +56,7 @@ def list_contracts(
     if as_json:
         typer.echo(json.dumps({"month": first[:7], "contracts": rows}, default=_plain))
         return
-    shown = Table("contract", "for", "agreed, valid", Column("month USD", justify="right"))
+    shown = narrow(words("contract"), words("for"), words("agreed, valid"), whole("month USD", right=True))
     for row in rows:
         shown.add_row(
             f"{row['contract_id']}\n{row['kind']}\n{row['noted_source']}",

@@ -15,9 +15,9 @@ import typer
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from rich.console import Console
-from rich.table import Column, Table
 
 from assay.cli import applied, console, contracts
+from assay.cli.console import narrow, whole, words
 from assay.cli.moments import moment
 from assay.pricing import store
 from assay.pricing.cards import TOKEN_CLASSES
@@ -68,7 +68,7 @@ def list_prices(
             json.dumps({"catalogue": SOURCE, "prices": [_as_dict(row) for row in rows], "refused": refused})
         )
         return
-    shown = Table("id", "for", "price", "valid, source")
+    shown = narrow(whole("id"), whole("for"), words("price"), words("valid, source"))
     for row in rows:
         shown.add_row(
             row.id, _whose(row), f"{row.token_class or 'all tokens'}\n{_price(row)}", _validity(row)
@@ -179,10 +179,11 @@ def _reprice(first: datetime, last: datetime, tenant: str, *, dry_run: bool, hid
 
 def _report(found: Repriced, *, as_json: bool, dry_run: bool) -> None:
     if as_json:
-        whole = asdict(found)
-        typer.echo(json.dumps({**whole, "dry_run": dry_run}, default=str))
+        typer.echo(json.dumps({**asdict(found), "dry_run": dry_run}, default=str))
         return
-    table = Table("calls of", "priced by", *(Column(name, justify="right") for name in ("calls", "USD")))
+    table = narrow(
+        whole("calls of"), words("priced by"), whole("calls", right=True), whole("USD", right=True)
+    )
     for row in found.differences[:_SHOWN]:
         table.add_row(
             "\n".join(filter(None, (row.provider, row.model, row.pricing_tier))),
