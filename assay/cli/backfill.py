@@ -187,19 +187,17 @@ class _Backfill:
 def _require_known(store: Client, policy: retention.Retention, first: datetime, last: datetime) -> None:
     # Nothing is due on its own day, and of this one blocks are being stored.
     until = min((last - _MICROSECOND).date(), datetime.now(UTC).date() - timedelta(days=1))
-    day = retention.forgotten(store, policy, first.date(), until)
-    for _ in range(_LOOKS):
-        if day is None:
-            return
+    looks = 0
+    while (day := retention.forgotten(store, policy, first.date(), until)) is not None:
+        looks += 1
+        if looks == _LOOKS:
+            raise BackfillError(
+                f"calls of {day} were counted and their raw rows have expired (docs/retention.md): read "
+                "again, they would count twice. Begin after that day: --since "
+                f"{day + timedelta(days=1)}T00:00:00Z"
+            )
         # A block that comes late for a past day is in one table before the other.
         time.sleep(_LOOK_S)
-        day = retention.forgotten(store, policy, first.date(), until)
-    if day is None:
-        return
-    raise BackfillError(
-        f"calls of {day} were counted and their raw rows have expired (docs/retention.md): read again, "
-        f"they would count twice. Begin after that day: --since {day + timedelta(days=1)}T00:00:00Z"
-    )
 
 
 def written(moment: datetime) -> str:

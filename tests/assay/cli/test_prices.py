@@ -89,7 +89,7 @@ def test_tables_fit_eighty_columns(settings: Settings) -> None:
     dates = ("--from", "2026-07-01T12:30:00Z", "--to", "2027-07-01", "--source", "contract of July 2026")
     added = run("prices", "add", *names, "--class", "cache_write_1h", "--price", "12.123456789012", *dates)
     with connect(settings) as client:
-        call = {"provider": "anthropic", "model": model, "price_source": "genai-prices 0.2.3"}
+        call = {"provider": "anthropic", "model": model, "pricing_tier": "standard"}
         insert(client, "llm_traces", span(LAST - timedelta(hours=1), **call, cost_usd=Decimal("1234567.89")))
     for command, pieces in {
         ("prices", "list", "--all"): (added.stdout[:8], model, tenant, "2026-07-01 12:30", "to 2027-07-01"),
