@@ -19,7 +19,7 @@ import redis
 from rich.progress import Progress
 
 from assay.cli.demo import load_past
-from assay.cli.loading import KINDS, WRITER_STATUS, load_file
+from assay.cli.loading import KINDS, WRITER_STATUS, LoadError, load_file
 from assay.settings import Settings
 from assay.warehouse.client import connect
 from tests.support.databases import Databases
@@ -218,6 +218,28 @@ def test_text_of_a_tenant_that_keeps_none_is_not_loaded(loader: Loader, tmp_path
     )
     assert [row[:2] for row in rows] == [("open", "Who?")]
     assert "me@example.com" not in rows[0][2]
+
+
+class Shouting:
+    """A redactor of one's own."""
+
+    def redact(self, text: str) -> str:
+        return text.upper()
+
+
+SHOUTING = Shouting()
+
+
+def test_text_is_redacted_by_the_redactor_of_the_settings(loader: Loader, tmp_path: Path) -> None:
+    loader.load("tenants", ndjson(tmp_path / "t.ndjson", {"tenant_id": "loud", "capture": "full"}))
+    path = tmp_path / "s.ndjson"
+    ndjson(path, span("loud-1", tenant_id="loud", input="Who?", output="Me"))
+    settings = loader.settings.model_copy(update={"redactor": f"{__name__}:SHOUTING"})
+    assert load_file(settings, "span", path, "native", Progress(disable=True))["accepted"] == 1
+    assert loader.query("SELECT input, output FROM llm_payloads WHERE tenant_id = 'loud'") == [("WHO?", "ME")]
+    settings = loader.settings.model_copy(update={"redactor": "no.such:object"})
+    with pytest.raises(LoadError, match="ASSAY_REDACTOR"):
+        load_file(settings, "span", path, "native", Progress(disable=True))
 
 
 @pytest.mark.parametrize(
