@@ -52,11 +52,10 @@ def backfill(
 
     try:
         report = run(load_settings(), first, last, anew=anew, hidden=as_json)
-    except (
-        *(BackfillError, LoadError, TableError, RetentionError, SettingsError),
-        *(ClickHouseError, redis.RedisError),
-    ) as error:
+    except (BackfillError, LoadError, TableError, RetentionError, SettingsError) as error:
         _fail(str(error))
+    except (ClickHouseError, redis.RedisError) as error:
+        _fail(f"{error}\nOnce that is mended, the same command goes on where it stopped.")
     if as_json:
         typer.echo(json.dumps(_as_dict(report)))
     else:

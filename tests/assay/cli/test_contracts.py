@@ -76,7 +76,9 @@ def test_contracts_and_rates_of_a_month(store: Settings) -> None:
     november = json.loads(run("prices", "contracts", "--month", "2025-11", "--json"))
     assert [(c["contract_id"], c["due_usd"]) for c in november["contracts"]] == [("ptu", "31")]
     shown = run("prices", "contracts", "--month", "2025-10")
-    assert "gift" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    for piece in ("gift", "due 10", "used 2.5", "left 7.5", "to 2025-11-01", "2 × 15.5 USD a month"):
+        assert piece in shown
     assert json.loads(run("prices", "rates", "--currency", "eur", "--json")) == {
         "rates": [{"currency": "EUR", "month": "2025-10-01", "rate": "0.92", "day": "2025-10-30"}]
     }
