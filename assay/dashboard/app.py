@@ -122,16 +122,19 @@ def _framed(page: Page) -> Children:
     """A page with what stands around every page. It comes with the page, so that a callback of the page
     finds all that it names.
     """
-    links = (
-        [dcc.Link(each.title, href=each.path, className="nav") for each in PAGES] if len(PAGES) > 1 else []
-    )
+    links = [
+        html.Span(each.title, className="nav", **attributes(aria_current="page"))
+        if each is page
+        else dcc.Link(each.title, href=each.path, className="nav")
+        for each in PAGES
+    ]
     return [
         html.A("Skip to the figures", href="#page", className="skip"),
         html.Header(
             className="top",
             children=[
                 html.Span("Assay", className="brand"),
-                html.Nav(links, **attributes(aria_label="Pages")) if links else None,
+                html.Nav(links, **attributes(aria_label="Pages")),
                 # Filled by the page: whose traffic is in view, and how fresh it is.
                 html.Span(
                     "simulated traffic",

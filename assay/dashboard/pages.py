@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dash import Dash
 from dash.development.base_component import Component
 
-from assay.dashboard import overview
+from assay.dashboard import efficiency, overview
 from assay.dashboard.store import Store
 from assay.settings import Settings
 
@@ -30,7 +30,10 @@ class Page:
     register: Callable[[Dash, Store, Settings], None]
 
 
-PAGES: tuple[Page, ...] = (Page(overview.PATH, "Overview", overview.layout, overview.register),)
+PAGES: tuple[Page, ...] = (
+    Page(overview.PATH, "Overview", overview.layout, overview.register),
+    Page(efficiency.PATH, "Efficiency", efficiency.layout, efficiency.register),
+)
 
 
 def find(path: str | None) -> Page | None:

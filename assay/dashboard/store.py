@@ -42,6 +42,10 @@ class StoreError(Exception):
         self.fix = fix
 
 
+class MissingTable(StoreError):
+    """A table or view that a query reads is not there."""
+
+
 class Store:
     """Reads of the screens. Connects on first use, in the thread that needs it."""
 
@@ -91,7 +95,7 @@ class Store:
         where = f"database `{self._settings.clickhouse_database}` at {self._settings.clickhouse}"
         code = getattr(error, "code", None)
         if code in (_UNKNOWN_TABLE, _UNKNOWN_DATABASE):
-            return StoreError(
+            return MissingTable(
                 f"The store has no rollups yet ({where}).",
                 "`assay up` creates them; on a store of your own run `dbt build` in dbt_project.",
             )

@@ -45,7 +45,13 @@ def heading(column: Column, prefix: str = "") -> Component:
 
 
 def figure(
-    text: str | None, missing: str, *, flagged: bool = False, partial: bool = False, title: str | None = None
+    text: str | None,
+    missing: str,
+    *,
+    flagged: bool = False,
+    partial: bool = False,
+    title: str | None = None,
+    beside: str = "",
 ) -> Component:
     """A cell with a figure.
 
@@ -55,9 +61,11 @@ def figure(
         flagged: whether it calls for a look.
         partial: whether it is a sum that leaves calls out.
         title: more about it.
+        beside: what it rests on, below it.
     """
+    more = [html.Div(beside, className="beside")] if beside else []
     if text is None:
-        return html.Td(missing, className="figure unknown", title=title)
+        return html.Td([missing, *more], className="figure unknown", title=title)
     # A sum that leaves calls out is marked as such.
-    shown: Any = [text, html.Span("*", className="partial")] if partial else text
+    shown: Any = [text, *([html.Span("*", className="partial")] if partial else []), *more]
     return html.Td(shown, className="figure flagged" if flagged else "figure", title=title)

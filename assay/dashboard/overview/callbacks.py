@@ -180,13 +180,11 @@ def register(app: Dash, store: Store, settings: Settings) -> None:
 
     # Asks again only while somebody looks: a hidden tab costs nothing.
     clientside: Any = app.clientside_callback  # It has no types.
-    clientside(
-        ClientsideFunction("overview", "tick"), Output("tick", "data"), Input("interval", "n_intervals")
-    )
+    clientside(ClientsideFunction("pages", "tick"), Output("tick", "data"), Input("interval", "n_intervals"))
     # The toggle's own property does not follow the operating system's scheme.
-    clientside(ClientsideFunction("overview", "scheme"), Output("colours", "data"), Input("colours", "id"))
+    clientside(ClientsideFunction("pages", "scheme"), Output("colours", "data"), Input("colours", "id"))
     clientside(
-        ClientsideFunction("overview", "freshness"),
+        ClientsideFunction("pages", "freshness"),
         Output("freshness", "children"),
         Input("newest", "data"),
         Input("second", "n_intervals"),

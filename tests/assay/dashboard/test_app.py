@@ -12,7 +12,7 @@ from tests.support.processes import free_port
 
 def test_every_page_has_its_own_address() -> None:
     paths = [page.path for page in PAGES]
-    assert paths == ["/"]
+    assert paths == ["/", "/efficiency"]
     assert [find(path) for path in paths] == list(PAGES)
     assert find(None) is PAGES[0]
     assert find("/nowhere") is None

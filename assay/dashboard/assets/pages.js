@@ -1,8 +1,15 @@
-// What only the browser can know on the overview page: whether anybody looks, and how old the figures are by now.
+// What only the browser can know: whether anybody looks, and how old the figures are by now.
 (function () {
   "use strict";
+  // Of each page the root, and what its other ids begin with.
+  const PREFIXES = { overview: "", efficiency: "efficiency-" };
   let received = 0;
   let shown = "";
+
+  function set(id, data) {
+    const page = Object.keys(PREFIXES).find((root) => document.getElementById(root));
+    if (page) window.dash_clientside.set_props(PREFIXES[page] + id, { data });
+  }
 
   function scheme() {
     shown = document.documentElement.getAttribute("data-mantine-color-scheme");
@@ -27,7 +34,7 @@
   }
 
   window.dash_clientside = window.dash_clientside || {};
-  window.dash_clientside.overview = {
+  window.dash_clientside.pages = {
     tick(count) {
       return document.hidden || !count ? window.dash_clientside.no_update : Date.now();
     },
@@ -48,7 +55,7 @@
   };
 
   // A refresh replaces what it fills. Who was in there with the keyboard goes on from the same place.
-  const REFRESHED = "#notice, #alerts, #tiles, #legend, #rows";
+  const REFRESHED = "#notice, #alerts, #tiles, #legend, #rows, #efficiency-notice, #efficiency-rows";
   let place = null;
 
   function peers(part, element) {
@@ -71,14 +78,10 @@
 
   new MutationObserver(() => {
     const before = shown;
-    if (document.getElementById("overview") && scheme() !== before) {
-      window.dash_clientside.set_props("colours", { data: shown });
-    }
+    if (scheme() !== before) set("colours", shown);
   }).observe(document.documentElement, { attributeFilter: ["data-mantine-color-scheme"] });
 
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && document.getElementById("overview")) {
-      window.dash_clientside.set_props("tick", { data: Date.now() });
-    }
+    if (!document.hidden) set("tick", Date.now());
   });
 })();
