@@ -12,8 +12,9 @@ from playwright.sync_api import Browser, Page, expect
 from assay.settings import Settings
 from assay.warehouse.client import connect
 from sensors import alerts
+from tests.assay.dashboard.browsing import opened
 from tests.assay.dashboard.conftest import served
-from tests.assay.dashboard.overview.browsing import alert, opened
+from tests.assay.dashboard.overview.recent import alert
 from tests.support.processes import free_port
 from tests.support.rows import insert
 

@@ -14,19 +14,9 @@ from playwright.sync_api import Browser, expect
 
 from assay.settings import Settings
 from assay.warehouse.client import connect
+from tests.assay.dashboard.browsing import barriers, chart, opened, ready, says, shows, stacks, tile
 from tests.assay.dashboard.conftest import served
-from tests.assay.dashboard.overview.browsing import (
-    alert,
-    barriers,
-    chart,
-    fill,
-    opened,
-    ready,
-    says,
-    shows,
-    stacks,
-    tile,
-)
+from tests.assay.dashboard.overview.recent import alert, fill
 from tests.support.databases import Databases
 from tests.support.processes import REPOSITORY, free_port, wait_for
 from tests.support.rows import insert, span
