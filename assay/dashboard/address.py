@@ -1,4 +1,4 @@
-"""What every page has in its address: filters by tenant, model and template."""
+"""What every page has in its address: where it is, and filters by tenant, model and template."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ class Filters:
         """The filters as parts of a query string."""
         named = (("tenant", self.tenants), ("model", self.models), ("template", self.templates))
         return [(name, value) for name, values in named for value in values]
+
+
+def path_of(pathname: str | None) -> str:
+    """The path of an address as pages are known by."""
+    return (pathname or "/").rstrip("/") or "/"
 
 
 def filters(query: Query) -> dict[str, Any]:

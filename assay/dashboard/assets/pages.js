@@ -1,8 +1,10 @@
-// What only the browser can know: whether anybody looks, and how old the figures are by now.
+// What only the browser can know: where it is, whether anybody looks, and how old the figures are by now.
 (function () {
   "use strict";
   // Of each page the root, and what its other ids begin with.
   const PREFIXES = { overview: "", efficiency: "efficiency-" };
+  // The parts of an address that every page understands: the filters of address.py.
+  const SHARED = ["tenant", "model", "template"];
   let received = 0;
   let shown = "";
 
@@ -35,6 +37,16 @@
 
   window.dash_clientside = window.dash_clientside || {};
   window.dash_clientside.pages = {
+    title(page) {
+      if (page) document.title = `${page} · Assay`;
+    },
+
+    link(query, href) {
+      const kept = [...new URLSearchParams(query || "")].filter(([name]) => SHARED.includes(name));
+      const [path] = href.split("?");
+      return kept.length ? `${path}?${new URLSearchParams(kept)}` : path;
+    },
+
     tick(count) {
       return document.hidden || !count ? window.dash_clientside.no_update : Date.now();
     },

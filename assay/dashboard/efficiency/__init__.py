@@ -3,7 +3,7 @@ costs, and what conversions and sessions cost, by template over days.
 """
 
 from assay.dashboard.efficiency.callbacks import register
-from assay.dashboard.efficiency.layout import layout
+from assay.dashboard.efficiency.layout import VIEW, layout
 from assay.dashboard.efficiency.selection import PATH
 
-__all__ = ["PATH", "layout", "register"]
+__all__ = ["PATH", "VIEW", "layout", "register"]

@@ -15,21 +15,22 @@ import pandas as pd
 from dash import ClientsideFunction, Dash, Input, Output, State, ctx, no_update
 from dash.exceptions import PreventUpdate
 
-from assay.dashboard.address import UNNAMED
+from assay.dashboard.address import UNNAMED, path_of
 from assay.dashboard.charts import Canvas
 from assay.dashboard.controls import FILTERS
-from assay.dashboard.efficiency import figures, panels, queries
-from assay.dashboard.efficiency.layout import CHARTS, COLUMNS, PREFIX
-from assay.dashboard.efficiency.selection import Days, Selection, Template
+from assay.dashboard.efficiency import figures, kpis, panels, queries
+from assay.dashboard.efficiency.layout import CHARTS, COLUMNS, PREFIX, VIEW
+from assay.dashboard.efficiency.selection import PATH, Days, Selection, Template
 from assay.dashboard.notices import failure
 from assay.dashboard.overview.kpis import LOW_CACHE_HIT_RATE
 from assay.dashboard.store import MissingTable, Store, StoreError
 from assay.dashboard.theme import Scheme
+from assay.dashboard.tiles import drawn
 from assay.settings import Settings
 
 _UNITS = {
     "completion": "completion tokens per prompt token, all models",
-    "normalized": "US dollars per call and unit of task complexity",
+    "normalized": "US dollars per call, over complexity",
     "cache": f"share of prompt tokens, flagged below {LOW_CACHE_HIT_RATE:.0%}",
 }
 
@@ -41,7 +42,7 @@ def register(app: Dash, store: Store, settings: Settings) -> None:  # noqa: ARG0
     @app.callback(
         output={
             "search": Output(f"{PREFIX}address", "search"),
-            "selection": Output(f"{PREFIX}selection", "data"),
+            "selection": Output(VIEW, "data"),
             "range": Output(f"{PREFIX}range", "value"),
             "filters": {name: Output(PREFIX + name, "value") for name in FILTERS},
             "hints": {name: Output(PREFIX + name, "placeholder") for name in FILTERS},
@@ -52,17 +53,21 @@ def register(app: Dash, store: Store, settings: Settings) -> None:  # noqa: ARG0
             "search": Input(f"{PREFIX}address", "search"),
             "controls": {name: Input(PREFIX + name, "value") for name in ("range", "drawn", *FILTERS)},
             "clicks": {c.name: Input(f"{PREFIX}sort-{c.name}", "n_clicks") for c in COLUMNS},
-            "before": State(f"{PREFIX}selection", "data"),
+            "path": State(f"{PREFIX}address", "pathname"),
+            "before": State(VIEW, "data"),
         },
     )
     def select(
         search: str | None,
         controls: Mapping[str, Any],
         clicks: Mapping[str, int | None],  # noqa: ARG001 - which of them was used is in the context
+        path: str | None,
         before: str | None,
     ) -> dict[str, Any]:
-        if search is None:
-            raise PreventUpdate  # The address is not known yet; this comes again when it is.
+        if search is None or path_of(path) != PATH:
+            # The address is not known yet, and this comes again when it is; or it is of another page, and
+            # this one is about to go.
+            raise PreventUpdate
         used = str(ctx.triggered_id or "").removeprefix(PREFIX)
         if before is None or used in ("", "address"):
             chosen = _of(search)
@@ -77,14 +82,16 @@ def register(app: Dash, store: Store, settings: Settings) -> None:  # noqa: ARG0
             "range": chosen.range,
             "filters": filters,
             "hints": {name: "" if values else "all" for name, values in filters.items()},
-            "drawn": key(chosen.drawn) if chosen.drawn else None,
+            "drawn": key(chosen.shown) if chosen.shown else None,
             "sorts": {c.name: direction if c.name == chosen.sort else "none" for c in COLUMNS},
         }
 
     @app.callback(
         output={
             "notice": Output(f"{PREFIX}notice", "children"),
+            "built": Output(f"{PREFIX}built", "data"),
             "age": Output(f"{PREFIX}age", "children"),
+            "authentic": Output(f"{PREFIX}simulated", "hidden"),
             "tiles": Output(f"{PREFIX}tiles", "children"),
             "busy": Output(f"{PREFIX}tiles", "aria-busy"),
             "rows": Output(f"{PREFIX}rows", "children"),
@@ -97,9 +104,10 @@ def register(app: Dash, store: Store, settings: Settings) -> None:  # noqa: ARG0
             "units": {name: Output(f"{PREFIX}{name}-unit", "children") for name in CHARTS},
         },
         inputs={
-            "query": Input(f"{PREFIX}selection", "data"),
+            "query": Input(VIEW, "data"),
             "tick": Input(f"{PREFIX}tick", "data"),
             "scheme": Input(f"{PREFIX}colours", "data"),
+            "before": State(f"{PREFIX}built", "data"),
             "shown": State(f"{PREFIX}tiles", "children"),
         },
     )
@@ -107,6 +115,7 @@ def register(app: Dash, store: Store, settings: Settings) -> None:  # noqa: ARG0
         query: str | None,
         tick: Any,  # noqa: ARG001 - that it changed is all it says
         scheme: Scheme | None,
+        before: str | None,
         shown: Any,
     ) -> dict[str, Any]:
         if query is None or scheme is None:
@@ -115,15 +124,20 @@ def register(app: Dash, store: Store, settings: Settings) -> None:  # noqa: ARG0
         selection, now = _of(query), datetime.now(UTC)
         days = selection.days(now)
         try:
+            if before is not None and ctx.triggered_id == f"{PREFIX}tick":
+                built = panels.moment_of((await store.frames({"it": queries.built()}))["it"])
+                if edition(built, days) == before:
+                    # What is there stays as it is: an open list must not be rebuilt under the pointer.
+                    return nothing() | {"age": panels.age(built, now)}
             found = await store.frames(queries.first(selection, days))
             of = panels.drawable(found["templates"], selection)
             # Where there is no template to draw, none has the empty names.
             by_day = {"by_day": queries.by_day(selection, days, of or Template("", ""))}
             found |= await store.frames(by_day)
         except MissingTable:
-            return nothing() | {"notice": panels.not_built()}
+            return nothing() | {"notice": panels.not_built(), "built": None}
         except StoreError as error:
-            return nothing() | {"notice": failure(error, shown=bool(shown))}
+            return nothing() | {"notice": failure(error, shown=bool(shown)), "built": None}
         return filled(found, selection, days, of, scheme, now)
 
     # Asks again only while somebody looks: a hidden tab costs nothing.
@@ -163,6 +177,11 @@ def changed(before: Selection, control: str, controls: Mapping[str, Any]) -> Sel
     return replace(before, **names)
 
 
+def edition(built: datetime | None, days: Days) -> str:
+    """What changes the figures while the view stays the same: a new build, or a new day."""
+    return f"{built:%FT%TZ} {days.last}" if built else f"none {days.last}"
+
+
 def filled(
     found: Mapping[str, pd.DataFrame],
     selection: Selection,
@@ -177,8 +196,10 @@ def filled(
     canvas = Canvas(days, scheme, view=f"{days.first}{of}")
     return {
         "notice": panels.absence(built, selection) if table.empty else [],
+        "built": edition(built, days),
         "age": panels.age(built, now),
-        "tiles": panels.tiles(found["totals"]),
+        "authentic": found["simulated"].empty,
+        "tiles": [drawn(tile) for tile in kpis.tiles(found["totals"])],
         "busy": "false",
         "rows": panels.rows(table, selection),
         "note": panels.note(table, selection),
@@ -202,9 +223,9 @@ def filled(
 
 def nothing() -> dict[str, Any]:
     """A refresh that leaves the screen as it is."""
-    parts = ("notice", "age", "tiles", "busy", "rows", "note", "flags", "drawable", "hint")
+    parts = ("notice", "built", "age", "authentic", "tiles", "busy", "rows", "note", "flags")
     return {
-        **dict.fromkeys(parts, no_update),
+        **dict.fromkeys((*parts, "drawable", "hint"), no_update),
         "options": dict.fromkeys(FILTERS, no_update),
         "charts": dict.fromkeys(CHARTS, no_update),
         "units": dict.fromkeys(CHARTS, no_update),

@@ -16,12 +16,12 @@ def completion(canvas: Canvas, days: pd.DataFrame) -> go.Figure:
     traces = []
     if days["day_completion_ratio"].notna().any():
         hover = "%{y:.3f}"
-        median = canvas.line(days, "day_trailing_median", "median of 28 days before", tokens.other, hover)
+        median = canvas.line(days, "day_trailing_median", "28 days before", tokens.other, hover)
         median.line.dash = "dot"
         traces = [median, canvas.line(days, "day_completion_ratio", "ratio", tokens.typical, hover)]
         for flag, name, symbol, colour in (
-            ("day_is_verbosity_spike", "verbosity spike", "triangle-up", tokens.tail),
-            ("day_is_truncation_drop", "truncation drop", "triangle-down", tokens.alarm),
+            ("day_is_verbosity_spike", "spike", "triangle-up", tokens.tail),
+            ("day_is_truncation_drop", "drop", "triangle-down", tokens.alarm),
         ):
             flagged = days[days[flag] == 1]
             if len(flagged):
@@ -35,7 +35,9 @@ def normalized(canvas: Canvas, days: pd.DataFrame) -> go.Figure:
     known = days["normalized_per_call_usd"].notna().any()
     colour = canvas.tokens.typical
     line = canvas.line(days, "normalized_per_call_usd", "per call", colour, "$%{y:,.4~g}")
-    empty = _NOTHING if days.empty else "Complexity of its tasks is unknown"
+    # Why, and what to do about it, stands in its row of the table.
+    unpriced = "No call of these has a price" if (days["complexity_scales"] == 1).any() else ""
+    empty = _NOTHING if days.empty else unpriced or "Complexity of its tasks is unknown"
     return canvas.figure([line] if known else [], empty=empty, tickprefix="$")
 
 

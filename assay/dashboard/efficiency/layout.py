@@ -6,22 +6,24 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from assay.dashboard import charts, controls
+from assay.dashboard import charts, controls, notices
 from assay.dashboard.efficiency.selection import DEFAULT_RANGE, RANGES
 from assay.dashboard.markup import attributes
 from assay.dashboard.tables import Column, heading
 
 # Every id of this page begins with it: callbacks of other pages must not find theirs here.
 PREFIX = "efficiency-"
+# The store of the query string of what is shown.
+VIEW = f"{PREFIX}selection"
 
 CHARTS = {
     "completion": "Completion ratio",
-    "normalized": "Normalized Token Cost per call",
+    "normalized": "Normalized Token Cost",
     "cache": "Cache hit rate",
 }
 COLUMNS = (
-    Column("tenant_id", "Tenant", "", False),
     Column("prompt_template_version", "Template", "prompt template and version", False),
+    Column("tenant_id", "Tenant", "", False),
     Column("request_count", "Requests", "", True),
     Column("cost_usd", "Spend", "US dollars, calls without a price left out", True),
     Column(
@@ -48,8 +50,8 @@ COLUMNS = (
     Column("escalation_rate", "Escalated", "share of traces that were escalated", True),
 )
 
-# How often the page looks whether there is a newer build.
-_REFRESH_MS = 300_000
+# How often the page looks whether there is a newer build: one statement that reads next to nothing.
+_LOOK_MS = 30_000
 
 
 def layout() -> Component:
@@ -58,10 +60,12 @@ def layout() -> Component:
         className="overview",
         children=[
             dcc.Location(id=f"{PREFIX}address", refresh=False),
-            dcc.Store(id=f"{PREFIX}selection"),
+            dcc.Store(id=VIEW),
+            # Which build is on the screen.
+            dcc.Store(id=f"{PREFIX}built"),
             dcc.Store(id=f"{PREFIX}tick"),
             dcc.Store(id=f"{PREFIX}colours"),
-            dcc.Interval(id=f"{PREFIX}interval", interval=_REFRESH_MS),
+            dcc.Interval(id=f"{PREFIX}interval", interval=_LOOK_MS),
             html.H1("Efficiency", className="sr-only"),
             html.Div(id=f"{PREFIX}notice"),
             _controls(),
@@ -92,7 +96,10 @@ def _controls() -> Component:
                 ),
             ),
             *(controls.choice(PREFIX + name, label) for name, label in controls.FILTERS.items()),
-            html.P(id=f"{PREFIX}age", className="age", role="status"),
+            html.Div(
+                className="age",
+                children=[notices.simulated(f"{PREFIX}simulated"), html.Span(id=f"{PREFIX}age")],
+            ),
         ],
     )
 
@@ -109,7 +116,7 @@ def _table() -> Component:
                 ]
             ),
             html.Div(
-                className="scroll",
+                className="scroll pinned",
                 # Reachable by keyboard where it is wider than the screen.
                 tabIndex=0,
                 role="region",

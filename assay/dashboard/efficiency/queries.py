@@ -56,7 +56,13 @@ _OF_TENANTS: Mapping[str, str] = {
         "sum(r.cost_per_session_usd * r.priced_session_count) / nullIf(sum(r.priced_session_count), 0)"
     ),
 }
-_BY_DAY = ("normalized_count", "normalized_cost_usd", "normalized_per_call_usd", "cache_hit_rate")
+_BY_DAY = (
+    "complexity_scales",
+    "normalized_count",
+    "normalized_cost_usd",
+    "normalized_per_call_usd",
+    "cache_hit_rate",
+)
 # Which filters do not apply: what a template's answers are like is told of all models, a session has many.
 _OF_ALL_MODELS = "r.kind IN ('completion', 'sessions')"
 _OF_ALL_TEMPLATES = "r.kind = 'sessions'"
@@ -123,6 +129,24 @@ def options(days: Days) -> Query:
     )
 
 
+def simulated(selection: Selection, days: Days) -> Query:
+    """One row if any call in view came from the simulator, else none. The set index on ``source`` answers
+    without reading rows where there is none.
+    """
+    parameters: dict[str, object] = {"first": days.first, "last": days.last}
+    conditions = (
+        "source = 'simulator' AND timestamp >= toDateTime64({first:Date}, 6, 'UTC')",
+        "timestamp < toDateTime64({last:Date} + 1, 6, 'UTC')",
+        among("tenant_id", selection.tenants, parameters),
+        among("model", selection.models, parameters),
+        among("prompt_template_version", selection.templates, parameters),
+    )
+    return Query(
+        f"SELECT 1 AS simulated FROM llm_traces WHERE {' AND '.join(filter(None, conditions))} LIMIT 1",
+        parameters,
+    )
+
+
 def built() -> Query:
     """One row: when the mart was built; NULL where it is empty."""
     return Query(f"SELECT if(count() = 0, NULL, toDateTime64(max(built_at), 0, 'UTC')) AS built FROM {MART}")
@@ -134,6 +158,7 @@ def first(selection: Selection, days: Days) -> Mapping[str, Query]:
         "templates": templates(selection, days),
         "totals": totals(selection, days),
         "options": options(days),
+        "simulated": simulated(selection, days),
         "built": built(),
     }
 

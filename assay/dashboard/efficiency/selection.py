@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 from urllib.parse import urlencode
 
-from assay.dashboard.address import Filters, Query, filters, one
+from assay.dashboard.address import UNNAMED, Filters, Query, filters, one
 from assay.dashboard.windows import Grain, Window
 
 # Where the page is.
@@ -62,7 +62,7 @@ class Days(Window):
 
 @dataclass(frozen=True, kw_only=True)
 class Selection(Filters):
-    """One view of the page. ``drawn`` is the template of the charts; ``None``: with most flagged days."""
+    """One view of the page. ``drawn`` is the template of the charts; ``None``: one with most flagged days."""
 
     range: str = DEFAULT_RANGE
     drawn: Template | None = None
@@ -75,6 +75,14 @@ class Selection(Filters):
         return Days(end - timedelta(days=RANGES[self.range]), end)
 
     @property
+    def shown(self) -> Template | None:
+        """``drawn``, where the filters keep it."""
+        if self.drawn is None or (self.tenants and self.drawn.tenant_id not in self.tenants):
+            return None
+        named = self.drawn.version or UNNAMED
+        return None if self.templates and named not in self.templates else self.drawn
+
+    @property
     def href(self) -> str:
         """A link to this view."""
         return f"{PATH}{self.query()}"
@@ -85,8 +93,8 @@ class Selection(Filters):
         if self.range != DEFAULT_RANGE:
             pairs.append(("range", self.range))
         pairs += self.pairs()
-        if self.drawn is not None:
-            pairs += [("of_tenant", self.drawn.tenant_id), ("of_template", self.drawn.version)]
+        if self.shown is not None:
+            pairs += [("of_tenant", self.shown.tenant_id), ("of_template", self.shown.version)]
         if (self.sort, self.descending) != (DEFAULT_SORT, True):
             pairs.append(("sort", f"{'-' if self.descending else ''}{self.sort}"))
         return f"?{urlencode(pairs)}" if pairs else ""

@@ -3,7 +3,7 @@ alerts.
 """
 
 from assay.dashboard.overview.callbacks import register
-from assay.dashboard.overview.layout import layout
+from assay.dashboard.overview.layout import VIEW, layout
 from assay.dashboard.overview.selection import PATH
 
-__all__ = ["PATH", "layout", "register"]
+__all__ = ["PATH", "VIEW", "layout", "register"]

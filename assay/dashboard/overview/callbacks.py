@@ -17,14 +17,14 @@ from dash import ClientsideFunction, Dash, Input, Output, State, ctx, no_update
 from dash.exceptions import PreventUpdate
 from plotly.utils import PlotlyJSONEncoder
 
-from assay.dashboard.address import UNNAMED
+from assay.dashboard.address import UNNAMED, path_of
 from assay.dashboard.charts import Canvas, zoomed
 from assay.dashboard.controls import FILTERS
 from assay.dashboard.notices import failure
 from assay.dashboard.overview import acknowledgement, figures, kpis, panels, queries, rounds
 from assay.dashboard.overview.layout import CHARTS, COLUMNS
 from assay.dashboard.overview.rollups import SERIES
-from assay.dashboard.overview.selection import CUSTOM, UNGROUPED, Evaluator, Selection
+from assay.dashboard.overview.selection import CUSTOM, PATH, UNGROUPED, Evaluator, Selection
 from assay.dashboard.store import Store, StoreError
 from assay.dashboard.theme import Scheme
 from assay.settings import Settings
@@ -81,6 +81,7 @@ def register(app: Dash, store: Store, settings: Settings) -> None:
                 **{name: Input(name, "value") for name in FILTERS},
             },
             "clicks": {name: Input(f"sort-{name}", "n_clicks") for name, *_ in COLUMNS},
+            "path": State("address", "pathname"),
             "before": State("selection", "data"),
         },
     )
@@ -88,10 +89,13 @@ def register(app: Dash, store: Store, settings: Settings) -> None:
         search: str | None,
         controls: Mapping[str, Any],
         clicks: Mapping[str, int | None],  # noqa: ARG001 - which of them was used is in the context
+        path: str | None,
         before: str | None,
     ) -> dict[str, Any]:
-        if search is None:
-            raise PreventUpdate  # The address is not known yet; this comes again when it is.
+        if search is None or path_of(path) != PATH:
+            # The address is not known yet, and this comes again when it is; or it is of another page, and
+            # this one is about to go.
+            raise PreventUpdate
         trigger = ctx.triggered_id
         now = datetime.now(UTC)
         if before is None or trigger in (None, "address"):

@@ -22,6 +22,9 @@ CHARTS = {
     "velocity": "Token velocity",
 }
 
+# The store of the query string of what is shown.
+VIEW = "selection"
+
 COLUMNS = (
     Column("tenant_id", "Tenant", "", False),
     Column("model", "Model", "", False),
@@ -43,7 +46,7 @@ def layout() -> Component:
         className="overview",
         children=[
             dcc.Location(id="address", refresh=False),
-            dcc.Store(id="selection"),
+            dcc.Store(id=VIEW),
             dcc.Store(id="tick"),
             dcc.Store(id="colours"),
             dcc.Store(id="newest"),

@@ -22,7 +22,7 @@ def screen(built_databases: Databases, tmp_path_factory: pytest.TempPathFactory)
 @pytest.mark.parametrize("width", [390, 1440])
 def test_shot(browser: Browser, screen: str, width, scheme) -> None:
     with opened(browser, f"{screen}/efficiency", color_scheme=scheme, viewport={"width": width, "height": 900}) as page:
-        page.wait_for_timeout(1500)
+        page.wait_for_timeout(1500); page.locator(".scroll").evaluate("e => e.scrollLeft = 0")
         page.screenshot(path=f"artifacts/eff-{width}-{scheme}.png", full_page=True)
         print("WIDTH", width, page.evaluate("document.documentElement.scrollWidth"), page.title())
         print(page.evaluate("""w => [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > w && !e.closest('.scroll')).map(e => e.tagName + '.' + e.className + ' ' + e.getBoundingClientRect().right).slice(0,20)""", width))
