@@ -6,6 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from assay.dashboard.charts import Canvas
+from assay.dashboard.efficiency import words
 
 _NOTHING = "No traffic of this template in this range"
 
@@ -27,7 +28,8 @@ def completion(canvas: Canvas, days: pd.DataFrame) -> go.Figure:
             if len(flagged):
                 marks = canvas.line(flagged, "day_completion_ratio", name, colour, hover)
                 traces.append(marks.update(mode="markers", marker={"symbol": symbol, "size": 12}))
-    return canvas.figure(traces, empty=_NOTHING, legend=bool(traces))
+    empty = _NOTHING if days.empty else "No call reported its tokens"
+    return canvas.figure(traces, empty=empty, legend=bool(traces))
 
 
 def normalized(canvas: Canvas, days: pd.DataFrame) -> go.Figure:
@@ -35,9 +37,12 @@ def normalized(canvas: Canvas, days: pd.DataFrame) -> go.Figure:
     known = days["normalized_per_call_usd"].notna().any()
     colour = canvas.tokens.typical
     line = canvas.line(days, "normalized_per_call_usd", "per call", colour, "$%{y:,.4~g}")
-    # Why, and what to do about it, stands in its row of the table.
-    unpriced = "No call of these has a price" if (days["complexity_scales"] == 1).any() else ""
-    empty = _NOTHING if days.empty else unpriced or "Complexity of its tasks is unknown"
+    empty = _NOTHING
+    if len(days):
+        tasks = [task for of_day in days["unknown_tasks"] for task in of_day]
+        scales = "Complexity is on two scales" if (days["complexity_scales"] > 1).any() else ""
+        untimed = f"Complexity unknown: {words.to_time(tasks)}" if tasks else ""
+        empty = scales or untimed or "No call has a price"
     return canvas.figure([line] if known else [], empty=empty, tickprefix="$")
 
 

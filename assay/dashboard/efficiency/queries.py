@@ -61,6 +61,7 @@ _BY_DAY = (
     "normalized_count",
     "normalized_cost_usd",
     "normalized_per_call_usd",
+    "unknown_tasks",
     "cache_hit_rate",
 )
 # Which filters do not apply: what a template's answers are like is told of all models, a session has many.
