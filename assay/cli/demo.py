@@ -70,6 +70,8 @@ def load_past(settings: Settings, progress: Progress, *, days: int = DAYS, volum
     spans = chain.from_iterable(history.spans(day, start, now) for day in past)
     counts = {
         "tenants": load("tenant", "tenants", iter(history.tenants())),
+        # Few, and the same however often: a past that was loaded before people were timed gets them, too.
+        "task_times": load("task_time", "task times", history.task_times(now - timedelta(days=days), now)),
         "deployments": load("deployment", "deployments", history.deployments(start, now)),
         "spans": load("span", "calls", spans),
     }

@@ -13,11 +13,11 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.contracts.records import Deployment, Evaluation, Feedback, Label, Outcome, Span, Tenant
+from assay.contracts.records import Deployment, Evaluation, Feedback, Label, Outcome, Span, TaskTime, Tenant
 from assay.simulator import records
 from assay.simulator.judging import verdict_of
 from assay.simulator.traffic import HUMAN_NOISE, SEED, Calls, Floats, Ints, day_of_calls
-from assay.simulator.world import WORLD, World, releases_on, version
+from assay.simulator.world import HUMAN_MINUTES, SOURCE, WORLD, World, releases_on, version
 from evaluators import versions
 from evaluators.sampling import TIER_RATES
 
@@ -29,6 +29,8 @@ _CONVERTED = 0.07
 _ESCALATED = 0.25
 _LABELLED_A_DAY = 8
 _RATERS = ("rater-anna", "rater-ben")
+# Of the log-normal of how long people take for the same task.
+_TIME_SPREAD = 0.4
 _SALES_TASKS = ("rag", "drafting", "generation")
 
 
@@ -171,6 +173,20 @@ def labels(of: Day) -> Iterator[Label]:
                 rubric="helpfulness",
                 timestamp=_after(of.calls, i, 3_600),
             )
+
+
+def task_times(start: datetime, end: datetime, *, seed: int = SEED) -> Iterator[TaskTime]:
+    """How long people took: every noon between two times, somebody is timed at one task of each type."""
+    first = start.astimezone(UTC).date()
+    for n in range((end - start).days + 2):
+        noon = datetime.combine(first + timedelta(days=n), time(12), UTC)
+        if not start <= noon < end:
+            continue
+        rng = np.random.default_rng((seed, noon.toordinal(), 2))
+        drawn = rng.lognormal(0, _TIME_SPREAD, len(HUMAN_MINUTES))
+        for (task_type, usual), factor in zip(HUMAN_MINUTES.items(), drawn.tolist(), strict=True):
+            minutes = round(usual * factor, 1)
+            yield TaskTime(task_type=task_type, human_minutes=minutes, source=SOURCE, timestamp=noon)
 
 
 def tenants(world: World = WORLD) -> list[Tenant]:

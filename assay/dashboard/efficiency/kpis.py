@@ -46,7 +46,9 @@ def tiles(totals: pd.DataFrame) -> list[Tile]:
             "Normalized Token Cost",
             format.money(row["normalized_per_call_usd"]),
             words.no_normalized(row),
-            f"per call; {words.complexity(row)}" if words.complexity(row) else words.to_time(row["unknown_tasks"]),
+            f"per call; {words.complexity(row)}"
+            if words.complexity(row)
+            else words.to_time(row["unknown_tasks"]),
         ),
         tile(
             "completion_ratio",

@@ -100,3 +100,25 @@ def barriers(page: Page) -> list[str]:
         if rule["impact"] in ("serious", "critical")
         for node in rule["nodes"]
     ]
+
+
+def clipped(page: Page) -> list[str]:
+    """Texts that do not fit into their place."""
+    found: list[str] = page.evaluate(
+        """() => [...document.querySelectorAll('.value, .tile-title, h2, th button, .label')]
+          .filter(e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== 'inline')
+          .map(e => e.textContent)"""
+    )
+    return found
+
+
+def nameless(page: Page) -> list[str]:
+    """What can be used by keyboard, and says to nobody what it is."""
+    found: list[str] = page.evaluate(
+        """() => [...document.querySelectorAll('button, a, input:not([type=hidden]), [role=region]')]
+          .filter(e => e.offsetParent !== null)
+          .filter(e => !(e.textContent.trim() || e.ariaLabel || e.labels?.length
+            || e.getAttribute('aria-labelledby')))
+          .map(e => e.outerHTML.slice(0, 200))"""
+    )
+    return found

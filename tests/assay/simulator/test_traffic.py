@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 
 from assay.simulator import history, records, texts, traffic
 from assay.simulator.traffic import Calls
-from assay.simulator.world import MODELS, WORLD, releases_on, version
+from assay.simulator.world import HUMAN_MINUTES, MODELS, SOURCE, WORLD, releases_on, version
 
 START = datetime(2026, 10, 25, 7, 30, tzinfo=UTC)
 END = START + timedelta(days=30)
@@ -206,3 +206,22 @@ def test_worse_answers_are_liked_less_and_escalate_more() -> None:
     every = np.concatenate([d.calls.worth for d in days])
     escalated = np.concatenate([d.calls.worth[d.escalated] for d in days])
     assert escalated.mean() < every.mean() - 0.1
+
+
+def test_people_are_timed_at_every_type_of_task() -> None:
+    times = list(history.task_times(START, END))
+    by_type = {name: [t.human_minutes for t in times if t.task_type == name] for name in HUMAN_MINUTES}
+    assert {template.task_type for _, template in WORLD.series} == set(HUMAN_MINUTES)
+    # Every noon of the month, and marked as what they are.
+    assert {len(found) for found in by_type.values()} == {30}
+    assert {t.source for t in times} == {SOURCE}
+    assert all(START <= t.timestamp < END for t in times)
+    medians = {name: float(np.median(found)) for name, found in by_type.items()}
+    assert medians == pytest.approx(HUMAN_MINUTES, rel=0.35)
+    assert sorted(medians, key=medians.__getitem__) == sorted(HUMAN_MINUTES, key=HUMAN_MINUTES.__getitem__)
+
+
+def test_the_same_stretch_is_timed_the_same_however_it_is_asked_for() -> None:
+    middle = START + timedelta(days=11, hours=3)
+    whole = list(history.task_times(START, END))
+    assert [*history.task_times(START, middle), *history.task_times(middle, END)] == whole

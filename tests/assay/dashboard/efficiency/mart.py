@@ -18,8 +18,13 @@ def ago(days: int) -> date:
 
 
 def fill(client: Client, *, built: datetime = BUILT) -> None:
-    """What :func:`rows` has, and some days that no range shows."""
-    found = [{"built_at": built, **row} for row in rows()]
+    """What :func:`rows` has."""
+    insert(client, *rows(), built=built)
+
+
+def insert(client: Client, *rows: Mapping[str, Any], built: datetime = BUILT) -> None:
+    """Rows of any kinds, as one build leaves them."""
+    found = [{"built_at": built, **row} for row in rows]
     for columns in {tuple(row) for row in found}:
         of_these = [list(row.values()) for row in found if tuple(row) == columns]
         client.insert("efficiency_daily", of_these, column_names=list(columns))

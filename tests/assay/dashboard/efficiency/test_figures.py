@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,7 @@ def words(figure: Any) -> list[str]:
     return [annotation.text for annotation in figure.layout.annotations]
 
 
-def cache(frame: pd.DataFrame) -> Any:
-    return figures.cache(CANVAS, frame, low=0.3)
+cache = partial(figures.cache, low=0.3)
 
 
 def test_days_without_traffic_are_gaps_and_not_zero() -> None:
@@ -34,7 +34,7 @@ def test_days_without_traffic_are_gaps_and_not_zero() -> None:
     for draw, name in (
         (figures.completion, "ratio"),
         (figures.normalized, "per call"),
-        (lambda canvas, frame: cache(frame), "hit rate"),
+        (cache, "hit rate"),
     ):
         (line,) = (trace for trace in draw(CANVAS, frame).data if trace.name == name)
         values = np.asarray(line.y, dtype=float)
@@ -82,6 +82,10 @@ def test_why_there_is_no_normalized_cost_is_said(fields: dict[str, Any], said: s
 def test_what_is_missing_is_said_in_the_chart() -> None:
     frame = days(day(day_completion_ratio=None, day_trailing_median=None, cache_hit_rate=None))
     assert words(figures.completion(CANVAS, frame)) == ["No call reported its tokens"]
-    assert words(cache(frame)) == ["No call reported cached tokens"]
-    for figure in (figures.completion(CANVAS, days()), figures.normalized(CANVAS, days()), cache(days())):
+    assert words(cache(CANVAS, frame)) == ["No call reported cached tokens"]
+    for figure in (
+        figures.completion(CANVAS, days()),
+        figures.normalized(CANVAS, days()),
+        cache(CANVAS, days()),
+    ):
         assert words(figure) == ["No traffic of this template in this range"]

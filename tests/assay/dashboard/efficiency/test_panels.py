@@ -164,7 +164,11 @@ OTHER = row(prompt_template_version="chat", flagged_days=4)
         (table(row(), OTHER), Selection(), Template("acme", "chat")),
         (table(row(), OTHER), Selection(drawn=Template("acme", "rag-v1")), Template("acme", "rag-v1")),
         # Chosen before it was filtered away.
-        (table(row(), OTHER), Selection(drawn=Template("b", "v"), tenants=("acme",)), Template("acme", "chat")),
+        (
+            table(row(), OTHER),
+            Selection(drawn=Template("b", "v"), tenants=("acme",)),
+            Template("acme", "chat"),
+        ),
         (table(), Selection(drawn=Template("b", "v")), Template("b", "v")),
     ],
 )

@@ -14,7 +14,18 @@ from playwright.sync_api import Browser, expect
 
 from assay.settings import Settings
 from assay.warehouse.client import connect
-from tests.assay.dashboard.browsing import barriers, chart, opened, ready, says, shows, stacks, tile
+from tests.assay.dashboard.browsing import (
+    barriers,
+    chart,
+    clipped,
+    nameless,
+    opened,
+    ready,
+    says,
+    shows,
+    stacks,
+    tile,
+)
 from tests.assay.dashboard.conftest import served
 from tests.assay.dashboard.overview.recent import alert, fill
 from tests.support.databases import Databases
@@ -227,24 +238,12 @@ def test_no_serious_barrier_is_found_by_axe(browser: Browser, screen: str, schem
 def test_nothing_is_clipped(browser: Browser, screen: str, width: int) -> None:
     with opened(browser, screen, viewport={"width": width, "height": 900}) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        clipped = page.evaluate(
-            """() => [...document.querySelectorAll('.value, .tile-title, h2, th button, .label')]
-              .filter(e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== 'inline')
-              .map(e => e.textContent)"""
-        )
-        assert clipped == []
+        assert clipped(page) == []
 
 
 def test_everything_is_reachable_by_keyboard_and_has_a_name(browser: Browser, screen: str) -> None:
     with opened(browser, screen) as page:
-        nameless = page.evaluate(
-            """() => [...document.querySelectorAll('button, a, input:not([type=hidden]), [role=region]')]
-              .filter(e => e.offsetParent !== null)
-              .filter(e => !(e.textContent.trim() || e.ariaLabel || e.labels?.length
-                || e.getAttribute('aria-labelledby')))
-              .map(e => e.outerHTML.slice(0, 200))"""
-        )
-        assert nameless == []
+        assert nameless(page) == []
         page.keyboard.press("Tab")
         expect(page.locator(":focus")).to_have_text("Skip to the figures")
         page.locator("#sort-tenant_id").focus()
