@@ -19,8 +19,8 @@ WEAK: Final = (0.28, 0.32, 0.24, 0.11, 0.05)
 DEGRADED: Final = (0.03, 0.07, 0.22, 0.40, 0.28)
 
 
-# Minutes that a person takes for a task of each type, in the median. Invented, like the tenants; their order is
-# plain: to sort a ticket is quick, to review code is not.
+# Minutes that a person takes for a task of each type, in the median. Invented, like the tenants; their order
+# is plain: to sort a ticket is quick, to review code is not.
 HUMAN_MINUTES: Final = {
     "classification": 1.0,
     "extraction": 4.0,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from assay.settings import Settings
+from assay.settings import Settings, load_settings
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
 
@@ -72,3 +72,15 @@ def build(
     """Create what is missing of rollups and marts, and load the seeds; what exists is kept."""
     without = [part for kind in ("test", "unit_test") for part in ("--exclude-resource-type", kind)]
     return run_dbt(settings, "build", *without, *arguments, project=project, target=target)
+
+
+def main(argv: Sequence[str]) -> None:
+    """``python -m assay.warehouse.dbt``: one dbt command against the configured store."""
+    try:
+        sys.stdout.write(run_dbt(load_settings(), *argv))
+    except DbtError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

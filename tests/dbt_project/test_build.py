@@ -102,6 +102,9 @@ def test_full_refresh_keeps_rollups_that_outlived_their_raw_rows(filled: Setting
         added_price = "(SELECT count() FROM price_table WHERE noted_in = 'run time')"
         kept = f"SELECT sum(request_count), {added_price} FROM spend_daily"
         assert client.query(kept).result_rows == [(before["llm_kpi_1d"][0], 1)]
+        # The mart that is a table has the last days alone, in one row per series.
+        of_days = "SELECT sum(request_count), sum(trace_count) > 0 FROM efficiency_daily"
+        assert client.query(of_days).result_rows == [(before["llm_kpi_1min"][0], True)]
     insert(filled, "llm_traces", [call(n) for n in range(1000, 1010)])
     added = sum(call(n)["billed"] for n in range(1000, 1010))
     assert counted(filled)["llm_kpi_1d"] == before["llm_kpi_1d"][0] + added

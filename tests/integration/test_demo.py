@@ -177,6 +177,22 @@ def test_incident_opens_one_alert_reaches_the_webhook_and_the_screen(demo: Insta
     assert still["alert_id"] == alert["alert_id"]
 
 
+# dbt starts beside the first of the live traffic.
+_BUILD_S = 180
+
+
+def test_efficiency_has_its_figures_before_the_hour_is_over(demo: Instance) -> None:
+    def built() -> bool:
+        with demo.client() as client:
+            rows = client.query(
+                "SELECT count(), countIf(isNull(normalized_cost_usd)) FROM efficiency_daily "
+                "WHERE kind = 'cost' AND tenant_id IN ('acme', 'globex', 'umbrella')"
+            ).result_rows
+        return bool(rows[0][0]) and not rows[0][1]
+
+    demo.wait_for(built, "normalized cost of every template", _BUILD_S)
+
+
 # The longest time without a heartbeat after which `assay status` calls a service (the judge) unhealthy.
 _HEARTBEAT_S = 60
 

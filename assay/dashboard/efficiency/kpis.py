@@ -32,6 +32,7 @@ def tiles(totals: pd.DataFrame) -> list[Tile]:
     low = hit_rate is not None and hit_rate < LOW_CACHE_HIT_RATE
     missed = format.known(row["missed_discount_usd"])
     sessions = format.known(row["session_count"])
+    rests_on = words.complexity(row)
     unsent = "no tenant in view sends any"
     return [
         tile(
@@ -46,9 +47,7 @@ def tiles(totals: pd.DataFrame) -> list[Tile]:
             "Normalized Token Cost",
             format.money(row["normalized_per_call_usd"]),
             words.no_normalized(row),
-            f"per call; {words.complexity(row)}"
-            if words.complexity(row)
-            else words.to_time(row["unknown_tasks"]),
+            f"per call; {rests_on}" if rests_on else words.to_time(row["unknown_tasks"]),
         ),
         tile(
             "completion_ratio",

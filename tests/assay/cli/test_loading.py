@@ -400,6 +400,8 @@ def test_a_generated_past_is_loaded_once_and_has_baselines(loader: Loader, tmp_p
     assert first.counts["spans"] > 200
     assert first.counts["evaluations"] > 50
     assert first.baselines > 0
+    # Each noon one task of every type.
+    assert first.counts["task_times"] == 14
     sources = loader.query("SELECT DISTINCT source FROM llm_traces WHERE tenant_id IN ('acme', 'wonka')")
     assert sources == [("simulator",)]
     # Where the mark of a complete load is lost, the same days are made again, and count as duplicates.
@@ -415,3 +417,9 @@ def test_a_generated_past_is_loaded_once_and_has_baselines(loader: Loader, tmp_p
     # The self-hosted model has no list price.
     assert priced[0][0] > 0
     assert priced[0][1:] == (True, True)
+    normalized = loader.query(
+        "SELECT countIf(priced_count > 0), countIf(isNotNull(normalized_cost_usd)), "
+        "groupUniqArray(complexity_source) FROM normalized_cost_daily"
+    )
+    assert normalized[0][0] == normalized[0][1] > 0
+    assert normalized[0][2] == ["human-time"]

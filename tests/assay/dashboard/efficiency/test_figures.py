@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from assay.dashboard.charts import Canvas
@@ -83,9 +82,5 @@ def test_what_is_missing_is_said_in_the_chart() -> None:
     frame = days(day(day_completion_ratio=None, day_trailing_median=None, cache_hit_rate=None))
     assert words(figures.completion(CANVAS, frame)) == ["No call reported its tokens"]
     assert words(cache(CANVAS, frame)) == ["No call reported cached tokens"]
-    for figure in (
-        figures.completion(CANVAS, days()),
-        figures.normalized(CANVAS, days()),
-        cache(CANVAS, days()),
-    ):
-        assert words(figure) == ["No traffic of this template in this range"]
+    for draw in (figures.completion, figures.normalized, cache):
+        assert words(draw(CANVAS, days())) == ["No traffic of this template in this range"]
