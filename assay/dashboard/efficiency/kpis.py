@@ -44,7 +44,7 @@ def tiles(totals: pd.DataFrame) -> list[Tile]:
         ),
         tile(
             "normalized_per_call_usd",
-            "Normalized Token Cost",
+            "Normalized cost",
             format.money(row["normalized_per_call_usd"]),
             words.no_normalized(row),
             f"per call; {rests_on}" if rests_on else words.to_time(row["unknown_tasks"]),
@@ -67,7 +67,7 @@ def tiles(totals: pd.DataFrame) -> list[Tile]:
         ),
         tile(
             "missed_discount_usd",
-            "Missed cache discount",
+            "Missed discount",
             format.money(missed),
             words.no_missed(row),
             _missed_note(row),

@@ -18,7 +18,7 @@ VIEW = f"{PREFIX}selection"
 
 CHARTS = {
     "completion": "Completion ratio",
-    "normalized": "Normalized Token Cost",
+    "normalized": "Normalized cost",
     "cache": "Cache hit rate",
 }
 COLUMNS = (
@@ -29,7 +29,7 @@ COLUMNS = (
     Column(
         "normalized_per_call_usd",
         "Normalized cost",
-        "US dollars per call and unit of task complexity, with what the complexity rests on",
+        "Normalized Token Cost: US dollars per call over task complexity, with what that rests on",
         True,
     ),
     Column("completion_ratio", "Completion ratio", "completion tokens per prompt token, of all models", True),
