@@ -178,7 +178,7 @@ async def _step(settings: Settings, module: str, *arguments: str) -> str:
 def _tell(wanted: Plan) -> None:
     look = {
         "collector": "telemetry in: POST /v1/spans, /v1/traces (OTLP); /readyz, /metrics, /openapi.json",
-        "dashboard": "spend, latency, cache and quality by tenant, model and template; open alerts; /efficiency",
+        "dashboard": "spend, latency, cache and quality by tenant and template; open alerts; /efficiency",
         "dagster-webserver": "assets, freshness, baselines to backfill, the regression sensor",
         "clickhouse": "SQL: assay sql 'SELECT * FROM kpi_hourly LIMIT 10', or any ClickHouse client",
         "valkey": "queue and live state",

@@ -154,16 +154,6 @@ def look(page: Page) -> None:
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
-def test_store_that_is_not_there_is_told_with_the_fix(browser: Browser, tmp_path: Path) -> None:
-    with (
-        served("http://127.0.0.1:9", "llm", tmp_path / "log.txt") as url,
-        opened(browser, f"{url}/efficiency") as page,
-    ):
-        expect(page.get_by_role("alert")).to_contain_text("The store does not answer")
-        expect(page.get_by_role("alert")).to_contain_text("assay status")
-    assert "Traceback" not in (tmp_path / "log.txt").read_text()
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_fits_a_phone_and_has_no_barrier(browser: Browser, screen: str, scheme: Any) -> None:
     with opened(browser, screen, color_scheme=scheme, reduced_motion="reduce", **PHONE) as page:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
+from assay.dashboard.pages import PAGES
 from assay.settings import Settings
 from assay.warehouse.client import connect
 from tests.assay.dashboard.browsing import (
@@ -176,12 +177,11 @@ def test_no_traffic_yet_and_then_some(browser: Browser, dashboard: str, built: S
 
 
 def test_store_that_is_not_there_is_told_with_the_fix(browser: Browser, tmp_path: Path) -> None:
-    with (
-        served(f"http://127.0.0.1:{free_port()}", "llm", tmp_path / "log.txt") as url,
-        opened(browser, url) as page,
-    ):
-        expect(page.get_by_role("alert")).to_contain_text("The store does not answer")
-        expect(page.get_by_role("alert")).to_contain_text("assay status")
+    with served(f"http://127.0.0.1:{free_port()}", "llm", tmp_path / "log.txt") as url:
+        for each in PAGES:
+            with opened(browser, url + each.path) as page:
+                expect(page.get_by_role("alert")).to_contain_text("The store does not answer")
+                expect(page.get_by_role("alert")).to_contain_text("assay status")
     assert "Traceback" not in (tmp_path / "log.txt").read_text()
 
 
