@@ -29,7 +29,7 @@ from assay.dashboard.tiles import drawn
 from assay.settings import Settings
 
 _UNITS = {
-    "completion": "completion tokens per prompt token, all models",
+    "completion": "completion / prompt tokens, all models",
     "normalized": "US dollars per call, over complexity",
     "cache": f"share of prompt tokens, flagged below {LOW_CACHE_HIT_RATE:.0%}",
 }
