@@ -127,6 +127,8 @@ def test_rows_of_an_earlier_version_say_what_its_columns_meant(
     finally:
         with clickhouse.client() as client:
             client.command(f"DROP DATABASE `{settings.clickhouse_database}` SYNC")
+
+
 def test_outcomes_from_before_tenants_are_nobodys(
     clickhouse: ClickHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
