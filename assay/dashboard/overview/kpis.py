@@ -65,7 +65,7 @@ def tiles(totals: pd.DataFrame, quality: pd.DataFrame, evaluator: Evaluator | No
         tile("request_count", "Requests", format.count, "", note=_error_note(now)),
         tile(
             "cost_p50_usd",
-            "Cost per request, p50",
+            "Cost per call, p50",
             format.money,
             "no price",
             note="median call",
