@@ -419,7 +419,8 @@ def test_a_generated_past_is_loaded_once_and_has_baselines(loader: Loader, tmp_p
     assert priced[0][1:] == (True, True)
     normalized = loader.query(
         "SELECT countIf(priced_count > 0), countIf(isNotNull(normalized_cost_usd)), "
-        "groupUniqArray(complexity_source) FROM normalized_cost_daily"
+        "groupUniqArray(complexity_source) FROM normalized_cost_daily "
+        "WHERE tenant_id IN ('acme', 'wonka', 'hooli')"
     )
     assert normalized[0][0] == normalized[0][1] > 0
     assert normalized[0][2] == ["human-time"]

@@ -6,6 +6,7 @@ import gzip
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -102,7 +103,8 @@ def test_sdk_exporter_delivers(collector: Collector, exporter: OTLPSpanExporter)
     assert record.trace_id == format(call.context.trace_id, "032x")
     assert record.span_id == format(call.context.span_id, "016x")
     assert record.parent_span_id == format(call.parent.span_id, "016x")
-    assert record.timestamp.timestamp() == pytest.approx(call.start_time / 1e9, abs=1e-6)
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    assert record.timestamp == epoch + timedelta(microseconds=call.start_time // 1000)
     assert record.latency_ms == (call.end_time - call.start_time) / 1e6
     assert (record.tenant_id, record.model, record.provider) == ("org_7", "gpt-4o-mini", "openai")
     assert (record.tokens.prompt, record.tokens.completion, record.tokens.cached) == (120, 30, 64)
