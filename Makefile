@@ -33,7 +33,7 @@ up: $(INSTALLED) ## Everything up on embedded stores, without traffic
 	@$(BIN)/assay up
 
 test: $(INSTALLED) ## Every test, against real embedded services
-	@echo "Running every test against real embedded services (about a quarter of an hour on two cores) …"
+	@echo "Running every test against real embedded services (12 to 20 minutes on two cores) …"
 	@$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # Dagster says that `dg check defs` supersedes `definitions validate`. It loads the same definitions, but comes with

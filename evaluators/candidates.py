@@ -50,7 +50,7 @@ class Candidate:
     @property
     def key(self) -> str:
         """Its identity."""
-        return f"{self.trace_id}\0{self.span_id}"
+        return f"{self.tenant_id}\0{self.trace_id}\0{self.span_id}"
 
 
 @dataclass(frozen=True)
@@ -150,13 +150,13 @@ def _page_sql(selection: Selection) -> str:
                     > ({{after_ms:Int64}}, {{after_trace:String}}, {{after_span:String}})
                 AND {sampling.sampled("rate")}
                 -- An evaluation is made after its span has arrived; one minute for two servers' clocks.
-                AND (trace_id, span_id) NOT IN (
-                    SELECT trace_id, span_id FROM llm_evaluations
+                AND (tenant_id, trace_id, span_id) NOT IN (
+                    SELECT tenant_id, trace_id, span_id FROM llm_evaluations
                     WHERE evaluator = {{evaluator:String}} AND evaluator_version = {{version:String}}
                         AND timestamp >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC') - 60
                 )
             ORDER BY arrived, trace_id, span_id
-            LIMIT 1 BY trace_id, span_id
+            LIMIT 1 BY tenant_id, trace_id, span_id
             LIMIT {{limit:UInt32}}
         ),
         texts AS (

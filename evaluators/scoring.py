@@ -201,6 +201,7 @@ class JudgeScores:
 def _evaluation(selection: Selection, candidate: Candidate, opinion: Opinion) -> Evaluation:
     return Evaluation(
         trace_id=candidate.trace_id,
+        tenant_id=candidate.tenant_id,
         span_id=candidate.span_id,
         evaluator=selection.evaluator,
         evaluator_version=selection.version,

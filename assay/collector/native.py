@@ -16,7 +16,7 @@ from assay.collector.envelope import Reject
 from assay.collector.payload import masked
 from assay.collector.reasons import Reason, explain
 from assay.collector.usage import UnreadableError, with_tokens
-from assay.contracts.records import RECORDS, Deployment, Feedback, Label, Outcome, Record, Span
+from assay.contracts.records import RECORDS, Deployment, Evaluation, Feedback, Label, Outcome, Record, Span
 
 # Live traffic is late by minutes; a week covers an outage of a collector's uplink. Older records are a
 # backfill's: they would expire the moment they are stored, because retention counts from the record's own
@@ -183,8 +183,8 @@ def _line_parts(body: bytes) -> Sequence[bytes | msgspec.Raw]:
 def _within(decoded: Decoded, tenants: Set[str]) -> Decoded:
     """Refuse the records of tenants that the sender does not write for.
 
-    Scores name a trace, not a tenant: the writer, which knows whose trace it is, holds them to it; so it does
-    with what else is said of a trace and names no tenant.
+    What is said of a trace and names no tenant is held to the key by the writer, which knows whose trace it
+    is.
     """
     refused = _not_of(tenants, decoded.records)
     if not refused:
@@ -203,7 +203,7 @@ def _not_of(tenants: Set[str], records: Sequence[Any]) -> dict[int, Reason]:
     match records[0] if records else None:
         case Span():
             pass
-        case Deployment() | Outcome() | Feedback() | Label():
+        case Deployment() | Evaluation() | Outcome() | Feedback() | Label():
             if len(tenants) == 1:
                 (own,) = tenants
                 for record in records:
@@ -218,7 +218,11 @@ def _not_of(tenants: Set[str], records: Sequence[Any]) -> dict[int, Reason]:
 
 
 def _told_by_trace(record: Record) -> bool:
-    return isinstance(record, Outcome | Feedback | Label) and not record.tenant_id and bool(record.trace_id)
+    return (
+        isinstance(record, Evaluation | Outcome | Feedback | Label)
+        and not record.tenant_id
+        and bool(record.trace_id)
+    )
 
 
 def foreign(tenant_id: str) -> Reason:

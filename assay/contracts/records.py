@@ -131,12 +131,16 @@ class Span(Record):
 
 
 class Evaluation(Record):
-    """A score of one trace by one evaluator. ``score`` null: the evaluator could not tell."""
+    """A score of one trace by one evaluator. ``score`` null: the evaluator could not tell.
+
+    The trace is that of ``tenant_id``; where nobody says whose it is, any tenant's that has it.
+    """
 
     trace_id: Id
     evaluator: Name
     score: Share | None
     timestamp: Timestamp
+    tenant_id: Dimension = ""
     evaluator_version: Dimension = ""
     span_id: Annotated[str, Meta(max_length=256)] = ""
     verdict: Dimension = ""

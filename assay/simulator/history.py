@@ -118,6 +118,7 @@ def evaluations(of: Day) -> Iterator[Evaluation]:
         unknown = bool(of.unknown[i])
         yield Evaluation(
             trace_id=of.calls.trace[i],
+            tenant_id=_tenant(of.calls, i, WORLD),
             span_id=of.calls.trace[i][:16],
             evaluator=versions.JUDGE,
             # The judge's own name: its live scores continue these.

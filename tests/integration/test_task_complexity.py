@@ -11,9 +11,11 @@ import pytest
 import redis
 from typer.testing import CliRunner
 
+from assay.cli.loading import WRITER_STATUS
 from assay.cli.main import app
 from assay.settings import Settings
 from assay.warehouse.client import connect
+from tests.support.processes import wait_for
 from tests.support.stores import Valkey
 from tests.support.writing import NOW, Bench
 
@@ -68,6 +70,7 @@ def test_cost_per_unit_of_work_where_nobody_was_timed(
     with redis.Redis.from_url(url) as queue, connect(settings) as store:
         queue.flushdb()
         with Bench(settings, queue, store).running():
+            wait_for(lambda: queue.hexists(WRITER_STATUS, "at"), "a writer")
             tenants = [
                 {"tenant_id": "org_1", "name": "One", "capture": "full"},
                 {"tenant_id": "org_2", "name": "Two", "capture": "none"},

@@ -19,6 +19,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "evaluation": {
         "trace_id": "abc123",
+        "tenant_id": "org_42",
         "span_id": "gateway-001",
         "evaluator": "llm-as-judge",
         "evaluator_version": "v2",

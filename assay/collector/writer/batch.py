@@ -162,6 +162,7 @@ def _inline(span: Span) -> Evaluation:
     assert quality is not None
     return Evaluation(
         trace_id=span.trace_id,
+        tenant_id=span.tenant_id,
         span_id=span.span_id,
         evaluator=quality.evaluator,
         evaluator_version=quality.evaluator_version,

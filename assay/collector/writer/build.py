@@ -164,7 +164,9 @@ class _Builder:
     def _evaluations(
         self, found: scores.Subjects, records: list[Any], entries: list[Entry], _: Ints, retention: Ints
     ) -> None:
-        subjects = [found.of(r.trace_id, r.span_id, e.tenants) for r, e in zip(records, entries, strict=True)]
+        subjects = [
+            found.of(r.trace_id, r.span_id, _speaks_of(r, e)) for r, e in zip(records, entries, strict=True)
+        ]
         stored = np.array([s is not None for s in subjects], np.bool_)
         self._wait("evaluation", records, entries, ~stored)
         self._stored("evaluation", stored)
@@ -184,8 +186,7 @@ class _Builder:
         self, found: scores.Subjects, records: list[Any], entries: list[Entry], _: Ints, retention: Ints
     ) -> None:
         subjects = [
-            found.of(r.trace_id, tenants=(r.tenant_id,) if r.tenant_id else e.tenants)
-            for r, e in zip(records, entries, strict=True)
+            found.of(r.trace_id, tenants=_speaks_of(r, e)) for r, e in zip(records, entries, strict=True)
         ]
         # What a user said is kept even if its span never comes; not what a key of some tenants said about a
         # trace that may be another's.
@@ -223,7 +224,9 @@ class _Builder:
             reason = f"no span with trace_id {record.trace_id}"
             if span_id := getattr(record, "span_id", ""):
                 reason += f" and span_id {span_id}"
-            if entry.tenants:
+            if record.tenant_id:
+                reason += f" of tenant {record.tenant_id}"
+            elif entry.tenants:
                 reason += " of a tenant of the API key that it came with"
             self._rejections.append(
                 Rejection(entry, 0, "trace_id", f"{reason} within 24 hours", msgspec.json.encode(record))
@@ -261,6 +264,11 @@ class _Builder:
                     _chosen(records, stored), _chosen(tenants, stored), _chosen(entries, stored)
                 ),
             )
+
+
+def _speaks_of(record: Evaluation | Feedback, entry: Entry) -> Sequence[str]:
+    """Whose spans a record may be about; empty: everybody's."""
+    return (record.tenant_id,) if record.tenant_id else entry.tenants
 
 
 def _tenant_of(record: Outcome | Label, entry: Entry, found: scores.Subjects) -> str | None:

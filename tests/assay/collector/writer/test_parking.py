@@ -137,13 +137,14 @@ def test_without_a_tenant_it_is_the_only_one_of_its_keys_that_has_the_trace(
     assert bench.rows(f"SELECT tenant_id FROM {TABLES[kind]}") == [(told,)]
 
 
+@pytest.mark.parametrize("kind", ["evaluation", "feedback"])
 @pytest.mark.parametrize("tenants", [[], ["org_1", "org_3"]])
-def test_feedback_that_names_its_tenant_is_of_its_span(bench: Bench, tenants: list[str]) -> None:
+def test_a_score_that_names_its_tenant_is_of_its_span(bench: Bench, kind: str, tenants: list[str]) -> None:
     bench.send("span", span(1, tenant_id="org_1", timestamp=NOW - timedelta(seconds=30)))
     bench.send("span", span(1, tenant_id="org_3", model="gpt-4o"))
-    bench.send("feedback", of_org_3("feedback"), tenants=tenants)
+    bench.send(kind, of_org_3(kind), tenants=tenants)
     bench.drain()
-    assert bench.rows("SELECT tenant_id, model FROM end_user_feedback") == [("org_3", "gpt-4o")]
+    assert bench.rows(f"SELECT tenant_id, model FROM {TABLES[kind]}") == [("org_3", "gpt-4o")]
 
 
 def test_feedback_whose_span_never_comes_keeps_its_tenant(bench: Bench) -> None:
